@@ -1,0 +1,3 @@
+//! The TAS service.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Prints flow states.
+
+fn main() {}
