@@ -1,0 +1,65 @@
+//! DCTCP on a rate: the reactions of RFC 8257, applied to a sending rate instead of a window.
+#![forbid(unsafe_code)]
+
+use super::{CcState, Sample, USED_SLACK, achieved, conclude, kbps, observe};
+use crate::config::DctcpRateParams;
+
+/// The marked fraction is judged after this many intervals even if fewer than the minimum of
+/// packets were acknowledged, so that slow flows in an incast react too.
+const MAX_OBSERVED: u32 = 10;
+
+/// The rate after an interval, kbit/s.
+pub(super) fn next(p: &DctcpRateParams, state: &mut CcState, sample: &Sample) -> u32 {
+    let rate = f64::from(state.rate);
+    let achieved = achieved(state, sample);
+    observe(state, sample);
+
+    if sample.timeout {
+        // RFC 5681 §3.1: remember half, begin anew.
+        conclude(state, p.weight);
+        state.threshold = kbps(rate / 2.0, p.min_kbps);
+        state.avoidance = 0;
+        return kbps((rate / 2.0).min(f64::from(p.init_kbps)), p.min_kbps);
+    }
+    if sample.drops > 0 {
+        // A loss weighs more than any mark (RFC 8257 §3.5).
+        conclude(state, p.weight);
+        state.avoidance = 1;
+        return kbps(rate / 2.0, p.min_kbps);
+    }
+
+    let slow_start = state.avoidance == 0;
+    let judged = state.acked > 0
+        && (state.acks >= p.min_pkts
+            || state.intervals >= MAX_OBSERVED
+            || (slow_start && state.marked > 0));
+    if judged && conclude(state, p.weight) {
+        state.avoidance = 1;
+        return kbps(rate * (1.0 - f64::from(state.alpha) / 2.0), p.min_kbps);
+    }
+    if sample.acked_bytes == 0 || !sample.backlogged || state.marked > 0 {
+        return state.rate;
+    }
+    if slow_start {
+        // ACKs of this interval tell of the rate one round trip ago, which was half of it.
+        if achieved * 2.0 * USED_SLACK < rate {
+            return state.rate;
+        }
+        return leave_at_threshold(state, rate * 2.0, p.min_kbps);
+    }
+    if achieved * USED_SLACK + 2.0 * f64::from(p.step_kbps) < rate {
+        return state.rate;
+    }
+    match p.mimd {
+        Some(factor) => kbps(rate * factor, p.min_kbps),
+        None => kbps(rate + f64::from(p.step_kbps), p.min_kbps),
+    }
+}
+
+fn leave_at_threshold(state: &mut CcState, rate: f64, min: u32) -> u32 {
+    if state.threshold != 0 && rate >= f64::from(state.threshold) {
+        state.avoidance = 1;
+        return kbps(f64::from(state.threshold), min);
+    }
+    kbps(rate, min)
+}

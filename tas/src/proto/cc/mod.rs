@@ -1,0 +1,198 @@
+//! Congestion control: pure updates of a flow's sending rate, one for each control interval.
+//!
+//! The owner of a flow counts what was acknowledged, marked and lost during an interval into a
+//! [`Sample`] and asks for the rate of the next one. Every algorithm yields a rate, since the
+//! queue manager paces; the window-based one converts its window by the round-trip time.
+#![forbid(unsafe_code)]
+
+mod dctcp_rate;
+mod dctcp_win;
+mod timely;
+
+#[cfg(test)]
+mod tests;
+
+use zerocopy::FromZeros;
+
+use crate::config::{CcAlgorithm, CcConfig, TcpConfig};
+use crate::types::Micros;
+
+/// The parameters of congestion control, the same for every flow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CcParams {
+    /// The algorithm and its own parameters.
+    pub algorithm: CcAlgorithm,
+    /// Shortest control interval.
+    pub granularity: Micros,
+    /// Length of the control interval in round-trip times.
+    pub interval_rtts: u32,
+    /// Control intervals without progress that count as a loss.
+    pub rexmit_ints: u32,
+    /// Round-trip time assumed before one is measured.
+    pub rtt_init: Micros,
+}
+
+impl CcParams {
+    /// The parameters that the command line asks for.
+    #[must_use]
+    pub fn new(cc: &CcConfig, tcp: &TcpConfig) -> CcParams {
+        CcParams {
+            algorithm: cc.algorithm,
+            granularity: Micros(cc.control_granularity_us.into()),
+            interval_rtts: cc.control_interval_rtts,
+            rexmit_ints: cc.rexmit_ints,
+            rtt_init: Micros(tcp.rtt_init_us.into()),
+        }
+    }
+
+    /// Length of the control interval for a flow of this round-trip time; `None` before it is
+    /// measured. Never zero.
+    #[must_use]
+    pub fn interval(&self, rtt: Option<Micros>) -> Micros {
+        let rtts = rtt.unwrap_or(self.rtt_init).0.saturating_mul(self.interval_rtts.into());
+        Micros(rtts.max(self.granularity.0).max(1))
+    }
+
+    /// Whether connections negotiate ECN: only DCTCP makes use of the marks (RFC 8257 §3).
+    #[must_use]
+    pub fn ecn(&self) -> bool {
+        matches!(self.algorithm, CcAlgorithm::DctcpRate(_) | CcAlgorithm::DctcpWin(_))
+    }
+}
+
+/// What a flow's congestion control remembers. All zeroes is the state before [`start`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, FromZeros)]
+#[repr(C)]
+pub struct CcState {
+    /// Current rate, kbit/s; the window-based algorithm keeps its last conversion here.
+    rate: u32,
+    /// Congestion window, bytes (dctcp-win).
+    cwnd: u32,
+    /// Slow start ends here: kbit/s or bytes as the algorithm counts. 0 = unlimited.
+    threshold: u32,
+    /// Bytes acknowledged in the observation window.
+    acked: u32,
+    /// Of these, bytes acknowledged with a mark.
+    marked: u32,
+    /// ACKs in the observation window.
+    acks: u32,
+    /// Control intervals in the observation window.
+    intervals: u32,
+    /// Microseconds since the last interval in which something was acknowledged.
+    quiet_us: u32,
+    /// Fraction of marked bytes, moving average (RFC 8257 §3.3).
+    alpha: f32,
+    /// Last round-trip time, µs (timely); 0 = none yet.
+    last_rtt: u32,
+    /// Round-trip time difference, moving average, µs (timely).
+    rtt_diff: f32,
+    /// Intervals in a row with a gradient that is not positive (timely).
+    calm: u32,
+    /// 1 once slow start is over.
+    avoidance: u8,
+    /// Keeps the layout free of implicit padding.
+    pad: [u8; 3],
+}
+
+impl CcState {
+    /// The current rate, kbit/s; 0 = unlimited.
+    #[must_use]
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+}
+
+/// What happened to a flow during one control interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// Bytes newly acknowledged.
+    pub acked_bytes: u32,
+    /// Of these, bytes acknowledged with ECE.
+    pub ecn_bytes: u32,
+    /// ACKs that acknowledged something.
+    pub acks: u16,
+    /// Losses found by duplicate ACKs.
+    pub drops: u16,
+    /// The retransmission timer ran out.
+    pub timeout: bool,
+    /// Smoothed or last round-trip time, µs; 0 = not measured.
+    pub rtt_us: u32,
+    /// Length of the interval, µs.
+    pub interval_us: u32,
+    /// The application had more to send than the rate let out.
+    pub backlogged: bool,
+    /// Maximum segment size, bytes.
+    pub mss: u16,
+}
+
+/// Begins a flow; returns its first rate in kbit/s, 0 = unlimited.
+pub fn start(params: &CcParams, state: &mut CcState) -> u32 {
+    *state = CcState::default();
+    state.rate = match &params.algorithm {
+        CcAlgorithm::DctcpRate(p) => p.init_kbps.max(1),
+        CcAlgorithm::DctcpWin(p) => dctcp_win::start(p, state, params.rtt_init),
+        CcAlgorithm::Timely(p) => p.init_kbps.max(1),
+        CcAlgorithm::ConstRate(p) => p.rate_kbps,
+    };
+    state.rate
+}
+
+/// Ends a control interval; returns the rate for the next in kbit/s, 0 = unlimited.
+pub fn on_interval(params: &CcParams, state: &mut CcState, sample: &Sample) -> u32 {
+    state.rate = match &params.algorithm {
+        CcAlgorithm::DctcpRate(p) => dctcp_rate::next(p, state, sample),
+        CcAlgorithm::DctcpWin(p) => dctcp_win::next(p, state, sample, params.rtt_init),
+        CcAlgorithm::Timely(p) => timely::next(p, state, sample),
+        CcAlgorithm::ConstRate(p) => p.rate_kbps,
+    };
+    state.rate
+}
+
+/// Slack allowed between the rate granted and the rate that was really achieved before growth
+/// stops: ACKs come in lumps.
+const USED_SLACK: f64 = 1.2;
+
+/// The rate at which bytes were acknowledged, kbit/s.
+fn achieved(state: &CcState, sample: &Sample) -> f64 {
+    let span = f64::from(state.quiet_us.saturating_add(sample.interval_us).max(1));
+    f64::from(sample.acked_bytes) * 8.0 * 1000.0 / span
+}
+
+/// Adds the interval to the observation window.
+fn observe(state: &mut CcState, sample: &Sample) {
+    state.acked = state.acked.saturating_add(sample.acked_bytes);
+    state.marked = state.marked.saturating_add(sample.ecn_bytes.min(sample.acked_bytes));
+    state.acks = state.acks.saturating_add(sample.acks.into());
+    state.intervals = state.intervals.saturating_add(1);
+    state.quiet_us = match sample.acked_bytes {
+        0 => state.quiet_us.saturating_add(sample.interval_us),
+        _ => 0,
+    };
+}
+
+/// Ends the observation window: folds its marked fraction into alpha (RFC 8257 §3.3 step 3) and
+/// says whether anything in it was marked.
+fn conclude(state: &mut CcState, weight: f64) -> bool {
+    let marked = state.marked > 0;
+    let fraction = f64::from(state.marked) / f64::from(state.acked.max(1));
+    let alpha = f64::from(state.alpha);
+    // At the first mark of all the average is still zero and would hardly slow the flow down:
+    // RFC 8257 §3.3 starts it at 1.
+    let alpha = if marked && state.avoidance == 0 {
+        1.0
+    } else {
+        (1.0 - weight) * alpha + weight * fraction
+    };
+    state.alpha = alpha.clamp(0.0, 1.0) as f32;
+    state.acked = 0;
+    state.marked = 0;
+    state.acks = 0;
+    state.intervals = 0;
+    marked
+}
+
+/// A rate as a whole number of kbit/s between `floor` and the largest that the type holds; never
+/// 0, which means unlimited.
+fn kbps(rate: f64, floor: u32) -> u32 {
+    (rate as u32).max(floor).max(1)
+}
