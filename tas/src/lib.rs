@@ -1,1 +1,10 @@
-//! The TAS service.
+//! The TAS service: a fast path of polling cores, a slow path, and the pure TCP between them.
+
+pub mod config;
+pub mod fast;
+pub mod flowtable;
+pub mod link;
+pub mod nic;
+pub mod proto;
+pub mod slow;
+pub mod types;

@@ -1,0 +1,167 @@
+//! What the slow path and the fast-path cores say to each other.
+//!
+//! Between the slow path and every core lie two single-producer single-consumer rings of typed
+//! messages. A core drains its ring before it receives frames, so that a flow's installation is
+//! seen before the segments that the slow path hands on for it.
+//!
+//! The life of a flow: the slow path finishes the handshake, passes the slot to the core and sends
+//! [`ToFast::Install`]. The core reports [`ToSlow::Ended`] when TCP is done with it; the slot stays
+//! with the core until the application has let go too ([`ToFast::Close`]), and comes back with
+//! [`ToSlow::Released`].
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use tas_shm::{EventFd, ShmOffset};
+use tas_wire::{MacAddr, SeqNum};
+
+use crate::proto::{End, FlowInit};
+use crate::types::{ContextId, CoreId, FlowId};
+
+/// From the slow path to a core.
+pub enum ToFast {
+    /// Sends a complete frame as it is.
+    Transmit(Box<[u8]>),
+    /// Starts a flow whose slot has been passed to the core.
+    Install(Box<FlowSetup>),
+    /// A frame that the core had passed up and that belongs to an installed flow.
+    Reinject(Box<[u8]>),
+    /// Gives an accepted flow to an application.
+    Attach(FlowId, AppLink),
+    /// The application lets go of a flow.
+    Close(FlowId, CloseHow),
+    /// Gives a flow to another context of its application.
+    Move(FlowId, AppLink),
+    /// The peer's Ethernet address has changed.
+    RemoteMac(FlowId, MacAddr),
+    /// Starts serving a context.
+    AddContext(Box<ContextSetup>),
+    /// Stops serving a context; answered by [`ToSlow::ContextRemoved`].
+    RemoveContext(ContextId),
+    /// Ends the core's loop.
+    Shutdown,
+}
+
+/// A flow to install.
+pub struct FlowSetup {
+    /// The slot; owned by the core already.
+    pub flow: FlowId,
+    /// What the handshake agreed on.
+    pub init: FlowInit,
+    /// Who gets the events; `None` for a connection that waits in a backlog.
+    pub app: Option<AppLink>,
+}
+
+/// Where a flow's events go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AppLink {
+    /// The context.
+    pub context: ContextId,
+    /// The application's word for the connection, echoed in every event.
+    pub opaque: u64,
+}
+
+/// How an application lets go of a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseHow {
+    /// Send what is queued and a FIN, then finish in the background.
+    Graceful,
+    /// Reset the peer and forget the flow.
+    Reset,
+}
+
+/// A context that a core is to serve.
+pub struct ContextSetup {
+    /// Its id.
+    pub id: ContextId,
+    /// The queue core → application, of `Arx` entries.
+    pub rxq: ShmOffset,
+    /// Its length in bytes.
+    pub rxq_len: u32,
+    /// The queue application → core, of `Atx` entries.
+    pub txq: ShmOffset,
+    /// Its length in bytes.
+    pub txq_len: u32,
+    /// The application's eventfd.
+    pub evfd: Arc<EventFd>,
+}
+
+/// From a core to the slow path.
+pub enum ToSlow {
+    /// A frame that the core has no flow for; its checksums are right.
+    Frame(CoreId, Box<[u8]>),
+    /// TCP is done with a flow: it is out of every timer, answers nothing, and may leave the
+    /// lookup table.
+    Ended(FlowId, Ended),
+    /// The application no longer hears of this flow, which finishes in the background.
+    Detached(FlowId),
+    /// The slot is the slow path's again, and no event of the flow will follow.
+    Released(FlowId),
+    /// The flow now posts its events to the context asked for.
+    Moved(FlowId, AppLink),
+    /// The core touches nothing of this context any more.
+    ContextRemoved(CoreId, ContextId),
+    /// An application broke the rules on this context.
+    Misbehaved(ContextId, &'static str),
+}
+
+/// How a flow ended, with what TIME-WAIT needs (RFC 9293 §3.6.1).
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// Why.
+    pub end: End,
+    /// Our next sequence number.
+    pub snd_nxt: SeqNum,
+    /// The peer's next sequence number.
+    pub rcv_nxt: SeqNum,
+    /// The peer's most recent timestamp, when timestamps were in use.
+    pub ts_recent: Option<u32>,
+}
+
+/// Wakes a thread that announces its sleep.
+///
+/// The sleeper calls [`Waker::announce`], looks at its queues once more, and blocks on the
+/// eventfd; the producer publishes, then calls [`Waker::wake`]. Whichever comes second sees the
+/// other's write.
+#[derive(Debug)]
+pub struct Waker {
+    asleep: AtomicBool,
+    event: EventFd,
+}
+
+impl Waker {
+    /// A waker around `event`, for a thread that is awake.
+    pub fn new(event: EventFd) -> Waker {
+        Waker { asleep: AtomicBool::new(false), event }
+    }
+
+    /// Says that this thread is about to block on the eventfd. It must poll once more before.
+    pub fn announce(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Says that this thread is awake again.
+    pub fn awake(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// Wakes the thread if it has announced its sleep.
+    pub fn wake(&self) {
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+            self.event.notify();
+        }
+    }
+
+    /// The eventfd to block on and to drain afterwards.
+    pub fn event(&self) -> &EventFd {
+        &self.event
+    }
+
+    /// The eventfd, for passing it to others.
+    pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
