@@ -50,7 +50,7 @@ pub(super) enum Algorithm {
                   Lengths are in bytes, US stands for microseconds, KBPS for kbit/s."
 )]
 pub(super) struct Args {
-    /// Local address; may be repeated, up to 16. LEN is the length of the
+    /// Local address, required; may be repeated, up to 16. LEN is the length of the
     /// on-link prefix; it defaults to 0: everything is on-link
     #[arg(long, value_name = "ADDR[/LEN]", value_parser = local_addr, help_heading = "Network")]
     pub ip_addr: Vec<LocalAddr>,
