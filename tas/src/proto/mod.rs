@@ -1,0 +1,31 @@
+//! TCP in the synchronized states (RFC 9293), as pure code.
+//!
+//! A [`Flow`] takes segments, updates from the application and the passing of time, changes its
+//! state, and answers what there is to do; the caller alone acts. Nothing here does I/O, reads a
+//! clock or allocates, so the fast path, the simulation and the fuzzers run the same code.
+//!
+//! How a caller drives a flow:
+//!
+//! - [`Flow::install`] after the handshake.
+//! - For every segment [`Flow::on_segment`]; then do what [`Received`] says, in the order of its
+//!   fields. At the end of the batch [`Flow::take_ack`] for every flow that asked for it.
+//! - For every update from the application [`Flow::on_app_bump`].
+//! - While [`Flow::sendable`] is not 0, and as fast as `tx_rate` admits,
+//!   [`Flow::next_segment`]. Only segments that it returned count as sent.
+//! - At [`Flow::deadline`], which every call above may change, [`Flow::on_timer`].
+#![forbid(unsafe_code)]
+
+pub mod cc;
+
+mod ext;
+mod flow;
+mod state;
+mod types;
+
+pub use ext::FlowExt;
+pub use flow::Flow;
+pub use state::State;
+pub use types::{
+    AppBump, BadBump, Bumped, CopyIn, End, FlowInit, Notice, Received, Segment, SegmentPlan,
+    TcpParams, TimerOutcome, TimestampInit,
+};
