@@ -1,1 +1,36 @@
-//! shm
+//! Shared memory, seen safely.
+//!
+//! Everything two processes share passes through this crate: address space and
+//! files ([`Arena`], [`Backing`], [`Mapping`]), queues ([`RawSlots`],
+//! [`Producer`], [`Consumer`]), connection buffers ([`ByteRing`]), wake-ups
+//! ([`Doorbell`], [`EventFd`]), descriptor passing ([`fdpass`]) and flow states
+//! with one owner each ([`FlowSlots`]).
+//!
+//! The peer may be hostile and may write at any moment, so no reference into
+//! memory a peer can write ever exists: bytes cross by atomics, volatile
+//! accesses or opaque copies, once, into owned values.
+
+mod arena;
+mod bytes;
+mod copy;
+mod doorbell;
+pub mod fdpass;
+mod lock;
+mod owned;
+mod region;
+pub mod sigbus;
+mod slots;
+mod sync;
+mod tsc;
+
+pub use arena::{Arena, OutOfBounds, ShmOffset};
+pub use bytes::ByteRing;
+pub use doorbell::{Doorbell, EventFd, SleepGate};
+pub use lock::{LockError, PidLock};
+pub use owned::{FlowSlots, OwnerId, OwnerToken, SharedTable};
+pub use region::{Backing, HUGE_PAGE, HugePages, Mapping, huge_pages};
+pub use slots::{Consumer, Position, Producer, PushError, RawSlots, RingError, SharedSlots, Slot};
+pub use tsc::{TscClock, rdtsc};
+
+#[cfg(all(test, loom))]
+mod loom_tests;
