@@ -116,3 +116,6 @@ impl ArpPacket {
         Ok(FRAME_LEN)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -241,3 +241,6 @@ impl EchoReply<'_> {
         Ok(len)
     }
 }
+
+#[cfg(test)]
+mod tests;

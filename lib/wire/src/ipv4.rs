@@ -122,3 +122,6 @@ pub const fn is_unicast(addr: Ipv4Addr) -> bool {
     let [first, ..] = addr.octets();
     first != 0 && first != 127 && first < 224
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,9 @@ mod flow;
 mod packet;
 mod seq;
 
+#[cfg(test)]
+mod strategies;
+
 pub use core::net::Ipv4Addr;
 
 pub use arp::{ArpOp, ArpPacket};
