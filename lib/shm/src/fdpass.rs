@@ -186,8 +186,8 @@ pub fn peer_cred(sock: BorrowedFd<'_>) -> io::Result<PeerCred> {
     })
 }
 
-/// Listens on the abstract address `name` (without its leading zero byte),
-/// padded with zero bytes to the whole of `sun_path`.
+/// Listens on the abstract address `name` (its leading zero byte may be left
+/// out), padded with zero bytes to the whole of `sun_path`.
 pub fn abstract_listen(name: &[u8]) -> io::Result<UnixListener> {
     let address = abstract_address(name)?;
     let sock = stream_socket()?;
@@ -217,6 +217,7 @@ fn abstract_address(name: &[u8]) -> io::Result<libc::sockaddr_un> {
     // SAFETY: sockaddr_un is integers, for which zeros are valid.
     let mut address: libc::sockaddr_un = unsafe { zeroed() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let name = name.strip_prefix(b"\0").unwrap_or(name);
     if name.len() >= address.sun_path.len() {
         return Err(io::ErrorKind::InvalidInput.into());
     }

@@ -8,13 +8,13 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem::needs_drop;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zerocopy::{FromBytes, FromZeros};
 
 use crate::arena::{OutOfBounds, prefetch};
-use crate::region::Mapping;
+use crate::region::{Mapping, PAGE};
 use crate::sync::{AtomicU32, Ordering};
 
 /// A thread that may own flows: the index of its token. 0 owns every flow at first.
@@ -25,9 +25,8 @@ pub struct OwnerId(pub u32);
 #[derive(Debug)]
 pub struct OwnerToken {
     id: OwnerId,
-    /// Address of the table's ownership words: tokens of one table must not
-    /// open another.
-    table: usize,
+    /// Which table this belongs to: tokens of one must not open another.
+    table: u64,
 }
 
 impl OwnerToken {
@@ -41,13 +40,22 @@ impl OwnerToken {
 pub(crate) struct Owners {
     words: NonNull<AtomicU32>,
     count: u32,
+    table: u64,
 }
+
+/// Numbers the tables of this process.
+static TABLES: AtomicU64 = AtomicU64::new(0);
 
 impl Owners {
     /// # Safety
     /// `words` must point at `count` atomics, valid for as long as this is used.
     pub(crate) unsafe fn from_raw(words: NonNull<AtomicU32>, count: u32) -> Owners {
-        Owners { words, count }
+        let table = TABLES.fetch_add(1, Ordering::Relaxed);
+        Owners {
+            words,
+            count,
+            table,
+        }
     }
 
     pub(crate) fn token(&self, id: OwnerId) -> OwnerToken {
@@ -66,7 +74,7 @@ impl Owners {
     /// Acquire: what the previous owner did to the flow happened before.
     #[inline]
     pub(crate) fn holds(&self, token: &OwnerToken, idx: u32) -> bool {
-        token.table == self.words.as_ptr().addr()
+        token.table == self.table
             && self
                 .word(idx)
                 .is_some_and(|word| word.load(Ordering::Acquire) == token.id.0)
@@ -90,10 +98,20 @@ pub struct FlowSlots<A, B> {
     private: Array<B>,
     owners: Owners,
     tokens_taken: AtomicBool,
-    _claim: Claim,
-    _mapping: Arc<Mapping>,
+    _public: Public,
     _private_pages: ZeroedPages,
     _owner_pages: ZeroedPages,
+}
+
+/// What keeps the public states alive.
+enum Public {
+    Mapped {
+        _claim: Claim,
+        _mapping: Arc<Mapping>,
+    },
+    Private {
+        _pages: ZeroedPages,
+    },
 }
 
 // SAFETY: an index is accessed only through the token of its owner, on one
@@ -114,13 +132,32 @@ impl<A: FromBytes, B: FromZeros> FlowSlots<A, B> {
     /// `InvalidInput` if the mapping is read-only, too short or misaligned for
     /// `A`; `AddrInUse` if this process claimed part of it already.
     pub fn map_array(mapping: &Arc<Mapping>, at: u64, count: u32) -> io::Result<FlowSlots<A, B>> {
+        let (array, claim) = claim_array(mapping, at, count)?;
+        let public = Public::Mapped {
+            _claim: claim,
+            _mapping: Arc::clone(mapping),
+        };
+        Self::build(array, public, count)
+    }
+
+    /// As [`FlowSlots::map_array`], with public states that no other process
+    /// sees and that start as zeros.
+    pub fn private(count: u32) -> io::Result<FlowSlots<A, B>> {
+        let pages = ZeroedPages::new::<A>(count)?;
+        let array = Array {
+            base: pages.base.cast(),
+            item: PhantomData,
+        };
+        Self::build(array, Public::Private { _pages: pages }, count)
+    }
+
+    fn build(shared: Array<A>, public: Public, count: u32) -> io::Result<FlowSlots<A, B>> {
         const { assert!(!needs_drop::<A>() && !needs_drop::<B>()) };
-        const { assert!(align_of::<B>() <= 4096) };
-        let (shared, claim) = claim_array(mapping, at, count)?;
+        const { assert!(align_of::<A>() <= PAGE as usize && align_of::<B>() <= PAGE as usize) };
         let private_pages = ZeroedPages::new::<B>(count)?;
         let owner_pages = ZeroedPages::new::<u32>(count)?;
         // SAFETY: zeroed pages for `count` words, kept in the result. (Under
-        // loom the table is never built: its atomics are no plain words.)
+        // loom no table is built: its atomics are no plain words.)
         let owners = unsafe { Owners::from_raw(owner_pages.base.cast(), count) };
         Ok(FlowSlots {
             shared,
@@ -130,8 +167,7 @@ impl<A: FromBytes, B: FromZeros> FlowSlots<A, B> {
             },
             owners,
             tokens_taken: AtomicBool::new(false),
-            _claim: claim,
-            _mapping: Arc::clone(mapping),
+            _public: public,
             _private_pages: private_pages,
             _owner_pages: owner_pages,
         })
@@ -261,10 +297,9 @@ impl Drop for ZeroedPages {
 
 /// A table of 8-byte words in shared memory, each read and written at once.
 pub struct SharedTable {
-    words: NonNull<std::sync::atomic::AtomicU64>,
+    words: NonNull<AtomicU64>,
     count: u32,
-    _claim: Claim,
-    _mapping: Arc<Mapping>,
+    _memory: Memory,
 }
 
 // SAFETY: all accesses are atomic.
@@ -279,12 +314,28 @@ impl SharedTable {
     /// As for [`FlowSlots::map_array`].
     pub fn map_table(mapping: &Arc<Mapping>, at: u64, count: u32) -> io::Result<SharedTable> {
         let (array, claim) = claim_array(mapping, at, count)?;
+        let memory = Memory::Shared {
+            _claim: claim,
+            _mapping: Arc::clone(mapping),
+        };
         Ok(SharedTable {
             words: array.base,
             count,
-            _claim: claim,
-            _mapping: Arc::clone(mapping),
+            _memory: memory,
         })
+    }
+
+    /// A table of `count` words that no other process sees.
+    pub fn private(count: u32) -> SharedTable {
+        let words: Box<[AtomicU64]> = (0..count).map(|_| AtomicU64::new(0)).collect();
+        // The words are shared from here on, and never accessed but through
+        // the pointer, so the memory keeps no owner that could claim them.
+        let words = NonNull::from(Box::leak(words));
+        SharedTable {
+            words: words.cast(),
+            count,
+            _memory: Memory::Private { words },
+        }
     }
 
     /// How many words there are.
@@ -293,23 +344,24 @@ impl SharedTable {
     }
 
     #[inline]
-    fn word(&self, idx: u32) -> Option<&std::sync::atomic::AtomicU64> {
-        // SAFETY: in bounds of the mapped array, which the mapping keeps alive.
+    fn word(&self, idx: u32) -> Option<&AtomicU64> {
+        // SAFETY: in bounds of the array, which `_memory` keeps alive.
         (idx < self.count).then(|| unsafe { &*self.words.as_ptr().add(idx as usize) })
     }
 
-    /// Reads a word (Acquire); `None` past the end.
+    /// Reads a word (Acquire); 0 past the end.
     #[inline]
-    pub fn load(&self, idx: u32) -> Option<u64> {
-        self.word(idx).map(|word| word.load(Ordering::Acquire))
+    pub fn load(&self, idx: u32) -> u64 {
+        self.word(idx)
+            .map_or(0, |word| word.load(Ordering::Acquire))
     }
 
-    /// Writes a word (Release); false past the end.
+    /// Writes a word (Release); does nothing past the end.
     #[inline]
-    pub fn store(&self, idx: u32, value: u64) -> bool {
-        self.word(idx)
-            .map(|word| word.store(value, Ordering::Release))
-            .is_some()
+    pub fn store(&self, idx: u32, value: u64) {
+        if let Some(word) = self.word(idx) {
+            word.store(value, Ordering::Release);
+        }
     }
 
     /// Starts fetching the cache line of a word.
@@ -317,6 +369,26 @@ impl SharedTable {
     pub fn prefetch(&self, idx: u32) {
         if let Some(word) = self.word(idx) {
             prefetch(ptr::from_ref(word).cast());
+        }
+    }
+}
+
+/// What keeps a table's words alive.
+enum Memory {
+    Shared {
+        _claim: Claim,
+        _mapping: Arc<Mapping>,
+    },
+    Private {
+        words: NonNull<[AtomicU64]>,
+    },
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Memory::Private { words } = self {
+            // SAFETY: from Box::leak in `private`; the table is going.
+            drop(unsafe { Box::from_raw(words.as_ptr()) });
         }
     }
 }

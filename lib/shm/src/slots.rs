@@ -10,6 +10,8 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use tas_abi::appif::{KernelAppin, KernelAppout};
+use tas_abi::memif::{Arx, Atx};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::arena::{Arena, prefetch};
@@ -27,6 +29,10 @@ pub trait Slot: FromBytes + IntoBytes + Immutable + Copy {
 impl Slot for [u8; 16] {}
 impl Slot for [u8; 32] {}
 impl Slot for [u8; 64] {}
+impl Slot for Atx {}
+impl Slot for Arx {}
+impl Slot for KernelAppout {}
+impl Slot for KernelAppin {}
 
 /// Why an entry was not queued.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
