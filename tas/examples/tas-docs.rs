@@ -28,8 +28,6 @@ the region that applications of the original handshake share
 flow states, for the service and its tools
 .PP
 All of them are removed when the service ends.
-.SH "SEE ALSO"
-tas\-statetool
 "#;
 
 fn main() -> io::Result<()> {

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Installs into an empty root: what the package promises is there, a program
+# builds against it through pkg-config, and uninstall removes every file.
+set -e
+cd "$(dirname "$0")/../.."
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+
+fail() {
+    echo "install: $1" >&2
+    exit 1
+}
+
+make -s install DESTDIR="$root" PREFIX=/opt/tas
+for file in sbin/tas sbin/tas-statetool lib/libtas.so lib/pkgconfig/tas.pc include/tas_ll.h \
+    include/utils.h share/man/man8/tas.8 share/bash-completion/completions/tas; do
+    [ -s "$root/opt/tas/$file" ] || fail "$file is missing"
+done
+"$root/opt/tas/sbin/tas" --version >/dev/null || fail 'the installed service does not run'
+
+cat >"$root/program.c" <<'END'
+#include <tas_ll.h>
+int main(void) { return flextcp_init == 0; }
+END
+export PKG_CONFIG_PATH="$root/opt/tas/lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root"
+# shellcheck disable=SC2046 # a list of flags
+cc -o "$root/program" "$root/program.c" $(pkg-config --cflags --libs tas)
+LD_LIBRARY_PATH=$root/opt/tas/lib "$root/program" || fail 'a program linked by pkg-config fails'
+
+make -s uninstall DESTDIR="$root" PREFIX=/opt/tas
+left=$(find "$root/opt" ! -type d)
+[ -z "$left" ] || fail "uninstall left $left"
+echo 'install: ok'
