@@ -61,7 +61,7 @@ impl Owners {
     pub(crate) fn token(&self, id: OwnerId) -> OwnerToken {
         OwnerToken {
             id,
-            table: self.words.as_ptr().addr(),
+            table: self.table,
         }
     }
 
