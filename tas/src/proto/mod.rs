@@ -19,6 +19,8 @@ pub mod cc;
 
 mod ext;
 mod flow;
+pub mod handshake;
+pub mod isn;
 mod state;
 mod types;
 

@@ -51,7 +51,11 @@ pub(super) fn next(
     } else if sample.backlogged && state.marked == 0 {
         grow(state, sample.acked_bytes, mss);
     }
-    let rtt = if sample.rtt_us == 0 { rtt_init.0 } else { sample.rtt_us.into() };
+    let rtt = if sample.rtt_us == 0 {
+        rtt_init.0
+    } else {
+        sample.rtt_us.into()
+    };
     rate(p, state.cwnd, rtt)
 }
 
@@ -61,7 +65,9 @@ fn grow(state: &mut CcState, acked: u32, mss: u32) {
         state.cwnd.saturating_add(acked)
     } else {
         let step = u64::from(mss) * u64::from(acked) / u64::from(state.cwnd.max(1));
-        state.cwnd.saturating_add(u32::try_from(step).unwrap_or(u32::MAX))
+        state
+            .cwnd
+            .saturating_add(u32::try_from(step).unwrap_or(u32::MAX))
     };
     state.cwnd = window.min(MAX_WINDOW);
     if state.avoidance == 0 && state.threshold != 0 && state.cwnd >= state.threshold {

@@ -49,14 +49,20 @@ impl CcParams {
     /// measured. Never zero.
     #[must_use]
     pub fn interval(&self, rtt: Option<Micros>) -> Micros {
-        let rtts = rtt.unwrap_or(self.rtt_init).0.saturating_mul(self.interval_rtts.into());
+        let rtts = rtt
+            .unwrap_or(self.rtt_init)
+            .0
+            .saturating_mul(self.interval_rtts.into());
         Micros(rtts.max(self.granularity.0).max(1))
     }
 
     /// Whether connections negotiate ECN: only DCTCP makes use of the marks (RFC 8257 §3).
     #[must_use]
     pub fn ecn(&self) -> bool {
-        matches!(self.algorithm, CcAlgorithm::DctcpRate(_) | CcAlgorithm::DctcpWin(_))
+        matches!(
+            self.algorithm,
+            CcAlgorithm::DctcpRate(_) | CcAlgorithm::DctcpWin(_)
+        )
     }
 }
 
@@ -161,7 +167,9 @@ fn achieved(state: &CcState, sample: &Sample) -> f64 {
 /// Adds the interval to the observation window.
 fn observe(state: &mut CcState, sample: &Sample) {
     state.acked = state.acked.saturating_add(sample.acked_bytes);
-    state.marked = state.marked.saturating_add(sample.ecn_bytes.min(sample.acked_bytes));
+    state.marked = state
+        .marked
+        .saturating_add(sample.ecn_bytes.min(sample.acked_bytes));
     state.acks = state.acks.saturating_add(sample.acks.into());
     state.intervals = state.intervals.saturating_add(1);
     state.quiet_us = match sample.acked_bytes {

@@ -42,7 +42,11 @@ pub(super) fn next(p: &TimelyParams, state: &mut CcState, sample: &Sample) -> u3
         rate * (1.0 - p.beta * excess)
     } else if gradient <= 0.0 {
         state.calm = state.calm.saturating_add(1);
-        grown(if state.calm >= CALM_INTERVALS { HYPERACTIVE_STEPS } else { 1.0 })
+        grown(if state.calm >= CALM_INTERVALS {
+            HYPERACTIVE_STEPS
+        } else {
+            1.0
+        })
     } else {
         state.calm = 0;
         rate * (1.0 - p.beta * gradient.min(1.0))

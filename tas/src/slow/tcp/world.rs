@@ -1,0 +1,185 @@
+//! What TCP control needs from its surroundings, and what it is told by them.
+
+use std::fmt;
+
+use tas_abi::appif::AppinMsg;
+use tas_shm::ShmOffset;
+use tas_wire::{FlowTuple, Ipv4Addr, MacAddr};
+
+use crate::config::{Config, LocalAddr, Route};
+use crate::link::ToFast;
+use crate::proto::cc::CcParams;
+use crate::types::{ContextId, CoreId, FlowId, Micros, TenantId};
+
+/// The surroundings that TCP control acts on: cores, applications, memory and the lookup table.
+/// The service implements it with rings and shared memory, tests with vectors.
+pub trait World {
+    /// The time.
+    fn now(&self) -> Micros;
+    /// Sends a message to a core; it is never lost and keeps its order.
+    fn send(&mut self, core: CoreId, msg: ToFast);
+    /// Passes a flow's slot from the slow path to a core. Called before the flow's installation
+    /// is sent.
+    fn pass_slot(&mut self, flow: FlowId, core: CoreId);
+    /// Answers an application; never lost. A context that is gone gets nothing.
+    fn answer(&mut self, ctx: ContextId, msg: AppinMsg);
+    /// Takes `len` bytes of a tenant's memory, 64-byte aligned; `None` when it is used up.
+    fn alloc(&mut self, tenant: TenantId, len: u32) -> Option<ShmOffset>;
+    /// Gives memory back.
+    fn free(&mut self, tenant: TenantId, at: ShmOffset, len: u32);
+    /// A place as the tenant's applications know it.
+    fn relative(&self, tenant: TenantId, at: ShmOffset) -> u64;
+    /// Enters a flow into the cores' lookup table; false when there is no room.
+    fn table_insert(&mut self, tuple: &FlowTuple, flow: FlowId) -> bool;
+    /// Removes a flow from the cores' lookup table.
+    fn table_remove(&mut self, tuple: &FlowTuple, flow: FlowId);
+}
+
+/// Who asks: a context and the tenant that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The context, whose queue gets the answer.
+    pub context: ContextId,
+}
+
+/// A negative errno, as answers carry it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(i32);
+
+impl Errno {
+    /// A reset answered our SYN, or the port was unreachable.
+    pub const CONNREFUSED: Errno = Errno(-libc::ECONNREFUSED);
+    /// The peer did not answer.
+    pub const TIMEDOUT: Errno = Errno(-libc::ETIMEDOUT);
+    /// The next hop did not answer ARP, or a router says that the host is unreachable.
+    pub const HOSTUNREACH: Errno = Errno(-libc::EHOSTUNREACH);
+    /// There is no route.
+    pub const NETUNREACH: Errno = Errno(-libc::ENETUNREACH);
+    /// All local ports towards this peer are taken.
+    pub const ADDRNOTAVAIL: Errno = Errno(-libc::EADDRNOTAVAIL);
+    /// Another listener has the port.
+    pub const ADDRINUSE: Errno = Errno(-libc::EADDRINUSE);
+    /// Out of flows, buffers or queue places.
+    pub const NOBUFS: Errno = Errno(-libc::ENOBUFS);
+    /// The request makes no sense, or names what the application does not own.
+    pub const INVAL: Errno = Errno(-libc::EINVAL);
+    /// There is no such connection.
+    pub const NOTCONN: Errno = Errno(-libc::ENOTCONN);
+    /// The listener was closed under an accept request.
+    pub const CONNABORTED: Errno = Errno(-libc::ECONNABORTED);
+
+    /// The negative number.
+    #[must_use]
+    pub const fn status(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}",
+            std::io::Error::from_raw_os_error(self.0.wrapping_neg())
+        )
+    }
+}
+
+/// A connection as an application's message names it. All zero while it is not open yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnName {
+    /// The application's word for the connection.
+    pub opaque: u64,
+    /// Its addresses and ports.
+    pub tuple: FlowTuple,
+}
+
+/// What TCP control is configured with.
+#[derive(Clone, Debug)]
+pub struct TcpControlConfig {
+    /// Local addresses; at least one.
+    pub addresses: Vec<LocalAddr>,
+    /// Routes beyond the on-link prefixes.
+    pub routes: Vec<Route>,
+    /// The port's Ethernet address.
+    pub mac: MacAddr,
+    /// Largest IP packet, bytes.
+    pub mtu: u16,
+    /// Fast-path cores.
+    pub cores: u16,
+    /// Flow slots.
+    pub flows: u32,
+    /// Receive buffer of a connection, bytes.
+    pub rx_len: u32,
+    /// Transmit buffer of a connection, bytes.
+    pub tx_len: u32,
+    /// First retransmission of a SYN.
+    pub handshake_timeout: Micros,
+    /// Retransmissions of a SYN.
+    pub handshake_retries: u32,
+    /// Duration of TIME-WAIT.
+    pub time_wait: Micros,
+    /// First repetition of an ARP request; doubles.
+    pub arp_timeout: Micros,
+    /// Give up when the time between ARP requests exceeds this.
+    pub arp_timeout_max: Micros,
+    /// Negotiate ECN.
+    pub ecn: bool,
+}
+
+impl TcpControlConfig {
+    /// Takes from the service's configuration what concerns TCP control, for a port with this
+    /// address and MTU (largest IP packet, bytes) and this many flow slots.
+    #[must_use]
+    pub fn new(config: &Config, mac: MacAddr, mtu: u16, flows: u32) -> TcpControlConfig {
+        let tcp = &config.tcp;
+        TcpControlConfig {
+            addresses: config.addresses.clone(),
+            routes: config.routes.clone(),
+            mac,
+            mtu,
+            cores: u16::try_from(config.fp.cores_max).unwrap_or(1).max(1),
+            flows,
+            rx_len: tcp.rxbuf_len,
+            tx_len: tcp.txbuf_len,
+            handshake_timeout: Micros(tcp.handshake_timeout_us.into()),
+            handshake_retries: tcp.handshake_retries,
+            time_wait: Micros(tcp.time_wait_us.into()),
+            arp_timeout: Micros(config.arp.timeout_us.into()),
+            arp_timeout_max: Micros(config.arp.timeout_max_us.into()),
+            ecn: CcParams::new(&config.cc, tcp).ecn(),
+        }
+    }
+
+    /// Whether `ip` is one of ours.
+    pub(super) fn is_local(&self, ip: Ipv4Addr) -> bool {
+        self.addresses.iter().any(|addr| addr.ip == ip)
+    }
+}
+
+/// What nobody outside may guess.
+#[derive(Clone)]
+pub struct Secrets {
+    /// Key of initial sequence numbers and timestamp offsets.
+    pub isn: [u8; 16],
+    /// Seed of ports and retransmission times.
+    pub random: [u8; 16],
+}
+
+impl Secrets {
+    /// Fresh secrets from the kernel.
+    ///
+    /// # Errors
+    /// The kernel gives no random numbers.
+    pub fn generate() -> Result<Secrets, getrandom::Error> {
+        let mut secrets = Secrets {
+            isn: [0; 16],
+            random: [0; 16],
+        };
+        getrandom::fill(&mut secrets.isn)?;
+        getrandom::fill(&mut secrets.random)?;
+        Ok(secrets)
+    }
+}
