@@ -41,7 +41,7 @@ DOCS := doc/options.md share/man share/completions
 .DELETE_ON_ERROR:
 .PHONY: all products rust dpdk clean distclean install uninstall deps headers docs fmt lint bench \
 	tests run-tests tests-full run-tests-full demo \
-	check check-rust check-docs check-loom check-headers check-abi check-c check-install check-full
+	check check-rust check-docs check-loom check-headers check-abi check-c check-options check-install check-full
 
 all: $(PRODUCTS)
 
@@ -141,6 +141,7 @@ check:
 	$(MAKE) check-loom
 	$(MAKE) check-abi
 	$(MAKE) check-c
+	$(MAKE) check-options
 	$(MAKE) check-install
 	$(MAKE) check-full
 	@echo 'check: ok'
@@ -176,6 +177,9 @@ check-abi: all
 
 check-c: all
 	tests/c/ll/run.sh
+
+check-options: all
+	tests/build/options.sh
 
 check-install: all
 	tests/build/install.sh
