@@ -14,11 +14,11 @@ command -v pkg-config >/dev/null 2>&1 || fail 'pkg-config is missing (make deps 
 if [ -n "$RTE_SDK" ]; then
     dirs="$RTE_SDK/lib/pkgconfig $RTE_SDK/lib/x86_64-linux-gnu/pkgconfig $RTE_SDK/lib64/pkgconfig"
     for dir in $dirs; do
-        [ -f "$dir/libdpdk.pc" ] && PKG_CONFIG_PATH=$dir && break
+        [ -f "$dir/libdpdk.pc" ] && break
     done
-    [ -n "$dir" ] && [ -f "$dir/libdpdk.pc" ] ||
+    [ -f "$dir/libdpdk.pc" ] ||
         fail "no DPDK under RTE_SDK=$RTE_SDK: looked for libdpdk.pc in $dirs"
-    export PKG_CONFIG_PATH
+    export PKG_CONFIG_PATH="$dir${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 else
     pkg-config --exists libdpdk ||
         fail "no DPDK found: looked for libdpdk.pc in $(
