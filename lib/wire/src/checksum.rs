@@ -119,23 +119,17 @@ pub fn ones_complement_sum(bytes: &[u8], init: Sum) -> Sum {
 }
 
 /// Copies `src` to the beginning of `dst` and returns the sum of the bytes
-/// copied: one pass over the data instead of two. Copies as much as both
-/// slices have room for.
+/// copied. Copies as much as both slices have room for.
 #[inline]
 pub fn copy_and_sum(src: &[u8], dst: &mut [u8]) -> Sum {
     let len = src.len().min(dst.len());
     let (Some(src), Some(dst)) = (src.get(..len), dst.get_mut(..len)) else {
         return Sum::ZERO;
     };
-    let (src_rounds, src_tail) = src.as_chunks::<ROUND>();
-    let (dst_rounds, dst_tail) = dst.as_chunks_mut::<ROUND>();
-    let mut lanes = [0u64; ROUND / 4];
-    for (to, from) in dst_rounds.iter_mut().zip(src_rounds) {
-        *to = *from;
-        sum_round(from, &mut lanes);
-    }
-    dst_tail.copy_from_slice(src_tail);
-    fold_native(lanes.iter().sum::<u64>() + sum_tail(src_tail))
+    // Two passes over a packet that stays in the nearest cache are measurably
+    // faster than one loop that does both.
+    dst.copy_from_slice(src);
+    ones_complement_sum(dst, Sum::ZERO)
 }
 
 /// The checksum of an IPv4 header whose checksum field is zero; over a header

@@ -75,14 +75,17 @@ pub struct Header {
 impl Header {
     /// Parses the header and returns it with the bytes behind it. One 802.1Q
     /// tag is skipped.
-    #[inline]
+    #[inline(always)]
     pub fn parse(frame: &[u8]) -> Result<(Header, &[u8]), ParseError> {
         let (h, rest) = frame
             .split_first_chunk::<HEADER_LEN>()
             .ok_or(ParseError::TooShort)?;
+        let ([dst, src], _) = h.as_chunks::<6>() else {
+            return Err(ParseError::TooShort);
+        };
         let mut header = Header {
-            dst: MacAddr([h[0], h[1], h[2], h[3], h[4], h[5]]),
-            src: MacAddr([h[6], h[7], h[8], h[9], h[10], h[11]]),
+            dst: MacAddr(*dst),
+            src: MacAddr(*src),
             ethertype: EtherType(u16::from_be_bytes([h[12], h[13]])),
             vlan: None,
         };

@@ -64,7 +64,7 @@ pub struct Header {
 impl Header {
     /// Parses the header and returns it with the packet's payload: padding
     /// behind the total length is cut off. Fragments are refused.
-    #[inline]
+    #[inline(always)]
     pub fn parse(packet: &[u8], verify_checksum: bool) -> Result<(Header, &[u8]), ParseError> {
         let h = packet
             .first_chunk::<HEADER_LEN>()

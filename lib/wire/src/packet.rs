@@ -3,7 +3,7 @@
 use crate::ethernet::{self, EtherType};
 use crate::icmp::{IcmpMessage, IcmpPacket};
 use crate::ipv4::{self, Protocol};
-use crate::{ArpPacket, ParseError, TcpPacket};
+use crate::{ArpPacket, ParseError, TcpPacket, tcp};
 
 /// Which checksums to verify: those that the NIC did not vouch for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub fn parse_with(frame: &[u8], verify: Verify) -> Result<Packet<'_>, ParseError
     }
 }
 
-#[inline]
+#[inline(always)]
 fn parse_ipv4(
     eth: ethernet::Header,
     packet: &[u8],
@@ -67,7 +67,10 @@ fn parse_ipv4(
 ) -> Result<Packet<'_>, ParseError> {
     let (ip, payload) = ipv4::Header::parse(packet, verify.ip)?;
     match ip.protocol {
-        Protocol::TCP => TcpPacket::parse(eth, &ip, payload, verify.transport).map(Packet::Tcp),
+        Protocol::TCP => {
+            let parts = tcp::Parts::parse(&ip, payload, verify.transport)?;
+            Ok(Packet::Tcp(TcpPacket::new(eth, &ip, parts)))
+        }
         Protocol::ICMP => {
             let message = IcmpMessage::parse(payload, verify.transport)?;
             Ok(Packet::Icmp(IcmpPacket {

@@ -100,9 +100,7 @@ impl SackBlocks {
         self.len == 0
     }
 
-    /// Appends a block; without effect once four are there.
-    #[inline]
-    pub fn push(&mut self, block: SackBlock) {
+    fn push(&mut self, block: SackBlock) {
         if let Some(slot) = self.blocks.get_mut(usize::from(self.len)) {
             *slot = block;
             self.len += 1;
@@ -139,7 +137,7 @@ impl TcpOptions {
     /// Parses the bytes between the fixed header and the data. Unknown options
     /// and known ones of a wrong length are skipped; an impossible length ends
     /// the parsing (RFC 9293 §3.1, MUST-6 and MUST-7).
-    #[inline]
+    #[inline(always)]
     pub fn parse(bytes: &[u8]) -> TcpOptions {
         if let Ok([a, b, c, d, timestamps @ ..]) = <&[u8; 12]>::try_from(bytes)
             && [*a, *b, *c, *d] == NOP_NOP_TIMESTAMPS
@@ -155,6 +153,7 @@ impl TcpOptions {
         TcpOptions::parse_any(bytes)
     }
 
+    #[inline(never)]
     fn parse_any(mut bytes: &[u8]) -> TcpOptions {
         let mut options = TcpOptions::default();
         while let [kind, rest @ ..] = bytes {

@@ -1,5 +1,7 @@
 //! Building segments from a per-connection template.
 
+use zerocopy::FromZeros;
+
 use crate::checksum::{self, Sum};
 use crate::ethernet::{self, EtherType, MacAddr};
 use crate::ipv4::{self, Ecn, Protocol};
@@ -155,7 +157,8 @@ pub enum ChecksumMode {
 
 /// The headers of a connection's segments with everything filled in that does
 /// not change, and the checksums' constant parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromZeros)]
+#[repr(C)]
 pub struct TcpTemplate {
     bytes: [u8; OPTIONS],
     /// Sum over the IP header without type of service, total length and
