@@ -20,7 +20,7 @@ RELEASE := $(TARGET)/release
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # Debian's names of what build, tests and demo use.
-PACKAGES := gcc g++ make pkg-config python3 libclang-dev iproute2 ethtool util-linux
+PACKAGES := gcc g++ libc6-dev make git pkg-config python3 libclang-dev iproute2 ethtool util-linux
 PACKAGES += $(if $(RTE_SDK),,libdpdk-dev)
 
 export RTE_SDK EXTRA_CFLAGS EXTRA_LDFLAGS
@@ -118,7 +118,7 @@ deps:
 # --- Generated text -----------------------------------------------------------
 
 headers:
-	$(WITH_RUST) scripts/headers.sh
+	$(CARGO) run -q $(CARGOFLAGS) -p tas-headers
 
 docs: dpdk
 	$(CARGO) run -q $(CARGOFLAGS) -p tas --example tas-docs -- .
