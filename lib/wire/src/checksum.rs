@@ -2,13 +2,15 @@
 
 use core::net::Ipv4Addr;
 
+use zerocopy::FromZeros;
+
 use crate::ipv4::Protocol;
 
 /// A partial ones' complement sum of 16-bit big-endian words.
 ///
 /// Sums add up in any order, as long as every part but the last has an even
 /// length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, FromZeros)]
 pub struct Sum(u32);
 
 impl Sum {

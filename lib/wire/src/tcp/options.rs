@@ -100,7 +100,9 @@ impl SackBlocks {
         self.len == 0
     }
 
-    fn push(&mut self, block: SackBlock) {
+    /// Appends a block; without effect once four are there.
+    #[inline]
+    pub fn push(&mut self, block: SackBlock) {
         if let Some(slot) = self.blocks.get_mut(usize::from(self.len)) {
             *slot = block;
             self.len += 1;
