@@ -15,10 +15,13 @@ const PKGCONFIG_DIRS: [&str; 3] = [
 /// EAL loads them at run time from the directory DPDK was built for.
 const LIBRARIES: [&str; 4] = ["rte_ethdev", "rte_mbuf", "rte_mempool", "rte_eal"];
 
+/// Split off from rte_eal in DPDK 23.11.
+const LOG_LIBRARY: &str = "rte_log";
+
 /// Functions used as DPDK declares them.
 const FUNCTIONS: &str = "rte_eal_init|rte_eal_cleanup|rte_eal_remote_launch|rte_eal_wait_lcore|\
     rte_eal_get_runtime_dir|rte_strerror|rte_lcore_count|rte_get_main_lcore|rte_get_next_lcore|\
-    rte_version|tasnic_.*";
+    rte_version|rte_mempool_in_use_count|tasnic_.*";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -61,6 +64,9 @@ fn build() -> Result<(), String> {
     println!("cargo:rustc-link-search=native={}", libdir.display());
     for library in LIBRARIES {
         println!("cargo:rustc-link-lib=dylib={library}");
+    }
+    if libdir.join(format!("lib{LOG_LIBRARY}.so")).exists() {
+        println!("cargo:rustc-link-lib=dylib={LOG_LIBRARY}");
     }
     // For dependents, as DEP_DPDK_LIBDIR: a prefix outside the loader's
     // search path needs an rpath, which only the final link can set.

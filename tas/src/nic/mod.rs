@@ -9,6 +9,7 @@ use std::os::fd::RawFd;
 use arrayvec::ArrayVec;
 use tas_wire::MacAddr;
 
+pub mod dpdk;
 
 /// Most frames that one [`NicQueue::rx_burst`] or [`NicQueue::tx_burst`] moves.
 pub const BURST: usize = 64;

@@ -1,0 +1,103 @@
+//! Finding the file descriptors that a driver polls.
+//!
+//! Drivers on top of the kernel (net_af_packet, net_tap, net_af_xdp) have no
+//! receive interrupts but read from descriptors that a thread can block on.
+//! DPDK does not tell which, so they are found by what appears among the
+//! process's descriptors while the driver opens them.
+
+use std::collections::BTreeSet;
+use std::ffi::c_int;
+use std::fs;
+use std::mem;
+use std::os::fd::RawFd;
+
+/// What kind of thing a descriptor is, as far as waiting for frames goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FdKind {
+    /// AF_PACKET socket: readable while frames wait.
+    Packet,
+    /// AF_XDP socket: readable while frames wait.
+    Xdp,
+    /// TUN/TAP queue: readable while frames wait.
+    Tap,
+    /// An eventfd: stays readable until it is read.
+    Event,
+    /// Anything else.
+    Other,
+}
+
+impl FdKind {
+    /// Readable exactly while frames wait, with nothing to arm or to drain.
+    pub(super) fn is_frame_source(self) -> bool {
+        matches!(self, FdKind::Packet | FdKind::Xdp | FdKind::Tap)
+    }
+}
+
+/// The descriptors that are open at one moment.
+pub(super) struct Snapshot(BTreeSet<RawFd>);
+
+impl Snapshot {
+    pub(super) fn take() -> Self {
+        Self(open_fds())
+    }
+
+    /// Frame sources opened since, in ascending order. The kernel hands out
+    /// the lowest free number, so descriptors opened one after the other with
+    /// none closed in between are in the order of opening.
+    pub(super) fn new_sources(&self) -> Vec<RawFd> {
+        open_fds()
+            .difference(&self.0)
+            .copied()
+            .filter(|&fd| kind(fd).is_frame_source())
+            .collect()
+    }
+}
+
+/// Empty where /proc is not mounted: then nothing is found to wait on, and the
+/// service falls back to timers.
+fn open_fds() -> BTreeSet<RawFd> {
+    let Ok(dir) = fs::read_dir("/proc/self/fd") else {
+        return BTreeSet::new();
+    };
+    dir.flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+pub(super) fn kind(fd: RawFd) -> FdKind {
+    match socket_domain(fd) {
+        Some(libc::AF_PACKET) => return FdKind::Packet,
+        Some(libc::AF_XDP) => return FdKind::Xdp,
+        _ => {}
+    }
+    match fs::read_link(format!("/proc/self/fd/{fd}")) {
+        Ok(target) if target.as_os_str() == "/dev/net/tun" => FdKind::Tap,
+        Ok(target) if target.as_os_str() == "anon_inode:[eventfd]" => FdKind::Event,
+        _ => FdKind::Other,
+    }
+}
+
+fn socket_domain(fd: RawFd) -> Option<c_int> {
+    let mut domain: c_int = 0;
+    let mut len = mem::size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: both pointers are to live variables, and len is the size of the
+    // first; a descriptor that is no socket gives an error.
+    let ret = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_DOMAIN,
+            (&raw mut domain).cast(),
+            &raw mut len,
+        )
+    };
+    (ret == 0).then_some(domain)
+}
+
+/// Empties an eventfd. It must be non-blocking or readable.
+pub(super) fn drain_event(fd: RawFd) {
+    let mut value = 0u64;
+    // SAFETY: the buffer is the 8 bytes of a live variable. That nothing was
+    // there to read is as good as having read it.
+    let _ = unsafe { libc::read(fd, (&raw mut value).cast(), mem::size_of::<u64>()) };
+}

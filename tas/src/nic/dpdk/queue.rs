@@ -1,0 +1,384 @@
+//! One pair of queues of a port, and the frames that pass through it.
+
+use std::mem;
+use std::os::fd::RawFd;
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrayvec::ArrayVec;
+use dpdk_sys::rte_mbuf;
+
+use super::fds::{FdKind, drain_event, kind};
+use super::port::PortShared;
+use crate::nic::{BURST, Frame, Frames, NicQueue, RxChecksum};
+
+/// A packet buffer of one segment, owned.
+///
+/// It has the layout of a pointer, so that a batch of frames is the array of
+/// pointers that DPDK reads and writes.
+#[repr(transparent)]
+pub struct DpdkFrame(NonNull<rte_mbuf>);
+
+// SAFETY: a buffer is owned by its one DpdkFrame, and may be used and freed on
+// any thread.
+unsafe impl Send for DpdkFrame {}
+
+/// Reads or writes a field of the buffer's header, given by its offset.
+macro_rules! field {
+    ($frame:expr, $offset:ident, $type:ty) => {
+        $frame
+            .0
+            .as_ptr()
+            .byte_add(dpdk_sys::$offset as usize)
+            .cast::<$type>()
+    };
+}
+
+impl DpdkFrame {
+    fn data_off(&self) -> usize {
+        // SAFETY: the offsets are those of the installed headers, and the
+        // buffer is ours.
+        usize::from(unsafe { field!(self, TASNIC_MBUF_DATA_OFF, u16).read() })
+    }
+
+    fn data_len(&self) -> usize {
+        // SAFETY: as in data_off.
+        usize::from(unsafe { field!(self, TASNIC_MBUF_DATA_LEN, u16).read() })
+    }
+
+    fn data_ptr(&self) -> *mut u8 {
+        // SAFETY: as in data_off; DPDK keeps data_off inside the buffer.
+        unsafe {
+            field!(self, TASNIC_MBUF_BUF_ADDR, *mut u8)
+                .read()
+                .add(self.data_off())
+        }
+    }
+
+    fn ol_flags(&self) -> u64 {
+        // SAFETY: as in data_off.
+        unsafe { field!(self, TASNIC_MBUF_OL_FLAGS, u64).read() }
+    }
+}
+
+impl Frame for DpdkFrame {
+    #[inline]
+    fn data(&self) -> &[u8] {
+        // SAFETY: data_len bytes from data_ptr on lie in the segment, whose
+        // memory was zeroed when DPDK mapped it; the buffer is ours, and the
+        // borrow of self keeps it from being changed or freed.
+        unsafe { slice::from_raw_parts(self.data_ptr(), self.data_len()) }
+    }
+
+    #[inline]
+    fn data_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in data, and the borrow is exclusive.
+        unsafe { slice::from_raw_parts_mut(self.data_ptr(), self.data_len()) }
+    }
+
+    #[inline]
+    fn capacity(&self) -> usize {
+        // SAFETY: as in data_off.
+        let buf_len = unsafe { field!(self, TASNIC_MBUF_BUF_LEN, u16).read() };
+        usize::from(buf_len).saturating_sub(self.data_off())
+    }
+
+    #[inline]
+    fn set_len(&mut self, len: usize) -> bool {
+        let Ok(len) = u16::try_from(len) else {
+            return false;
+        };
+        if usize::from(len) > self.capacity() {
+            return false;
+        }
+        // SAFETY: as in data_off; the length fits the segment, which is the
+        // only one of the packet.
+        unsafe {
+            field!(self, TASNIC_MBUF_DATA_LEN, u16).write(len);
+            field!(self, TASNIC_MBUF_PKT_LEN, u32).write(u32::from(len));
+        }
+        true
+    }
+
+    #[inline]
+    fn rx_checksum(&self) -> RxChecksum {
+        let flags = self.ol_flags();
+        let ip = flags & dpdk_sys::TASNIC_RX_IP_CSUM_MASK;
+        let l4 = flags & dpdk_sys::TASNIC_RX_L4_CSUM_MASK;
+        if ip == dpdk_sys::TASNIC_RX_IP_CSUM_BAD || l4 == dpdk_sys::TASNIC_RX_L4_CSUM_BAD {
+            RxChecksum::Bad
+        } else if ip == dpdk_sys::TASNIC_RX_IP_CSUM_GOOD && l4 == dpdk_sys::TASNIC_RX_L4_CSUM_GOOD {
+            RxChecksum::Good
+        } else {
+            RxChecksum::Unknown
+        }
+    }
+
+    #[inline]
+    fn offload_checksums(&mut self, l2_len: u8, l3_len: u8, l4_len: u8) {
+        let lengths = u64::from(l2_len) << dpdk_sys::TASNIC_TX_L2_LEN_SHIFT
+            | u64::from(l3_len) << dpdk_sys::TASNIC_TX_L3_LEN_SHIFT
+            | u64::from(l4_len) << dpdk_sys::TASNIC_TX_L4_LEN_SHIFT;
+        let flags = self.ol_flags() | dpdk_sys::TASNIC_TX_TCP_CSUM;
+        // SAFETY: as in data_off.
+        unsafe {
+            field!(self, TASNIC_MBUF_OL_FLAGS, u64).write(flags);
+            field!(self, TASNIC_MBUF_TX_OFFLOAD, u64).write(lengths);
+        }
+    }
+
+    #[inline]
+    fn rss_hash(&self) -> Option<u32> {
+        if self.ol_flags() & dpdk_sys::TASNIC_RX_RSS_HASH == 0 {
+            return None;
+        }
+        // SAFETY: as in data_off; the flag says that the field is set.
+        Some(unsafe { field!(self, TASNIC_MBUF_RSS_HASH, u32).read() })
+    }
+}
+
+impl Drop for DpdkFrame {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the buffer is ours, and this is the last use.
+        unsafe { dpdk_sys::tasnic_free(self.0.as_ptr()) }
+    }
+}
+
+/// What wakes the owner of a queue that blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WakeSource {
+    /// Nothing.
+    None,
+    /// Descriptors that are readable while frames wait.
+    Sources(Vec<RawFd>),
+    /// A receive interrupt, delivered through a descriptor.
+    Interrupt([RawFd; 1], FdKind),
+}
+
+impl WakeSource {
+    /// For the descriptor DPDK names for a queue's receive interrupt.
+    pub(super) fn from_interrupt(fd: RawFd) -> Self {
+        match kind(fd) {
+            // net_tap passes its device off as an interrupt: reading it as
+            // one would eat a frame.
+            kind if kind.is_frame_source() => WakeSource::Sources(vec![fd]),
+            kind => WakeSource::Interrupt([fd], kind),
+        }
+    }
+
+    pub(super) fn from_sources(fds: Vec<RawFd>) -> Self {
+        if fds.is_empty() {
+            WakeSource::None
+        } else {
+            WakeSource::Sources(fds)
+        }
+    }
+}
+
+/// What a queue dropped on its own; read by the port's statistics.
+#[derive(Debug, Default)]
+pub(super) struct QueueDrops {
+    /// Received frames that span several buffers.
+    pub(super) rx: AtomicU64,
+    /// Frames the driver refuses to send.
+    pub(super) tx: AtomicU64,
+}
+
+/// A receive queue and a transmit queue of a DPDK port.
+pub struct DpdkQueue {
+    port: Arc<PortShared>,
+    queue: u16,
+    pool: NonNull<dpdk_sys::rte_mempool>,
+    /// Empty buffers, taken from the pool in bulk.
+    spare: ArrayVec<DpdkFrame, BURST>,
+    wake: WakeSource,
+}
+
+// SAFETY: the pool may be used from any thread, and the queues are used by the
+// one owner of this value only.
+unsafe impl Send for DpdkQueue {}
+
+impl DpdkQueue {
+    /// `pool` belongs to `port`, and no other value is made for `queue`.
+    pub(super) fn new(
+        port: Arc<PortShared>,
+        queue: u16,
+        pool: NonNull<dpdk_sys::rte_mempool>,
+        wake: WakeSource,
+    ) -> Self {
+        Self {
+            port,
+            queue,
+            pool,
+            spare: ArrayVec::new(),
+            wake,
+        }
+    }
+
+    fn count(&self, counter: impl Fn(&QueueDrops) -> &AtomicU64, add: u64) {
+        if let Some(drops) = self.port.drops.get(usize::from(self.queue)) {
+            counter(drops).fetch_add(add, Ordering::Relaxed);
+        }
+    }
+
+    /// Refills the spare buffers; fewer than wanted when the pool runs dry.
+    #[cold]
+    fn refill(&mut self) {
+        let base = self.spare.as_mut_ptr();
+        let mut want = BURST;
+        while want > 0 {
+            // SAFETY: the spare list is empty and has room for BURST pointers,
+            // which is what a DpdkFrame is. The pool fills in all or none.
+            let got = unsafe {
+                dpdk_sys::tasnic_alloc_bulk(
+                    self.pool.as_ptr(),
+                    base.cast::<*mut rte_mbuf>(),
+                    want as u32,
+                )
+            };
+            if got > 0 {
+                // SAFETY: so many elements were just written, each an owned
+                // buffer.
+                unsafe { self.spare.set_len(got as usize) };
+                return;
+            }
+            want /= 4;
+        }
+    }
+
+    /// How many frames from the front the driver is fit to send.
+    fn prepare(&self, frames: &mut Frames<DpdkFrame>) -> usize {
+        if !self.port.prepare {
+            return frames.len();
+        }
+        // SAFETY: the vector is an array of len pointers to buffers we own;
+        // the queue is ours.
+        let fit = unsafe {
+            dpdk_sys::tasnic_tx_prepare(
+                self.port.id,
+                self.queue,
+                frames.as_mut_ptr().cast::<*mut rte_mbuf>(),
+                frames.len() as u16,
+            )
+        };
+        usize::from(fit).min(frames.len())
+    }
+
+    /// Hands up to `num` frames from the front to the port.
+    fn send(&self, frames: &mut Frames<DpdkFrame>, num: usize) -> usize {
+        let base = frames.as_mut_ptr();
+        // SAFETY: num is at most the length of the vector, an array of
+        // pointers to buffers we own; the queue is ours.
+        let sent = unsafe {
+            dpdk_sys::tasnic_tx_burst(
+                self.port.id,
+                self.queue,
+                base.cast::<*mut rte_mbuf>(),
+                num as u16,
+            )
+        };
+        let sent = usize::from(sent).min(num);
+        let left = frames.len() - sent;
+        // SAFETY: the first `sent` buffers now belong to the port, so they are
+        // overwritten and not dropped; the other `left` move to the front.
+        unsafe {
+            ptr::copy(base.add(sent), base, left);
+            frames.set_len(left);
+        }
+        sent
+    }
+}
+
+impl NicQueue for DpdkQueue {
+    type Frame = DpdkFrame;
+
+    #[inline]
+    fn rx_burst(&mut self, out: &mut Frames<DpdkFrame>) -> usize {
+        let (len, room) = (out.len(), out.remaining_capacity());
+        if room == 0 {
+            return 0;
+        }
+        let mut dropped = 0;
+        // SAFETY: behind the first len elements there is room for `room`
+        // pointers; the queue is ours.
+        let got = unsafe {
+            dpdk_sys::tasnic_rx_burst(
+                self.port.id,
+                self.queue,
+                out.as_mut_ptr().add(len).cast::<*mut rte_mbuf>(),
+                room as u16,
+                &raw mut dropped,
+            )
+        };
+        let got = usize::from(got).min(room);
+        // SAFETY: so many elements were just written, each an owned buffer of
+        // one segment.
+        unsafe { out.set_len(len + got) };
+        if dropped > 0 {
+            self.count(|d| &d.rx, dropped);
+        }
+        got
+    }
+
+    #[inline]
+    fn tx_burst(&mut self, frames: &mut Frames<DpdkFrame>) -> usize {
+        let mut removed = 0;
+        while !frames.is_empty() {
+            let fit = self.prepare(frames);
+            let sent = if fit > 0 { self.send(frames, fit) } else { 0 };
+            removed += sent;
+            if sent < fit || frames.is_empty() {
+                break;
+            }
+            // The driver will never send the frame that is now in front: it
+            // must not hold up those behind it.
+            drop(frames.remove(0));
+            removed += 1;
+            self.count(|d| &d.tx, 1);
+        }
+        removed
+    }
+
+    #[inline]
+    fn alloc(&mut self) -> Option<DpdkFrame> {
+        if self.spare.is_empty() {
+            self.refill();
+        }
+        self.spare.pop()
+    }
+
+    fn wait_fds(&self) -> &[RawFd] {
+        match &self.wake {
+            WakeSource::None => &[],
+            WakeSource::Sources(fds) => fds,
+            WakeSource::Interrupt(fd, _) => fd,
+        }
+    }
+
+    fn arm(&mut self) -> bool {
+        match self.wake {
+            WakeSource::None => false,
+            WakeSource::Sources(_) => true,
+            // SAFETY: the queue is ours and its port is started.
+            WakeSource::Interrupt(..) => unsafe {
+                dpdk_sys::tasnic_rx_intr_enable(self.port.id, self.queue) == 0
+            },
+        }
+    }
+
+    fn disarm(&mut self) {
+        if let WakeSource::Interrupt([fd], kind) = self.wake {
+            // SAFETY: as in arm. An interrupt that stays enabled costs a
+            // wake-up and no more.
+            let _ = unsafe { dpdk_sys::tasnic_rx_intr_disable(self.port.id, self.queue) };
+            if kind == FdKind::Event {
+                drain_event(fd);
+            }
+        }
+    }
+}
+
+const _: () = assert!(mem::size_of::<DpdkFrame>() == mem::size_of::<*mut rte_mbuf>());
