@@ -80,6 +80,8 @@ impl Header {
         let (h, rest) = frame
             .split_first_chunk::<HEADER_LEN>()
             .ok_or(ParseError::TooShort)?;
+        // Whole addresses, because byte by byte they would be spread over
+        // twelve registers.
         let ([dst, src], _) = h.as_chunks::<6>() else {
             return Err(ParseError::TooShort);
         };
