@@ -1,1 +1,104 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::Backing;
+
+const REGION: u64 = 4 << 20;
+
+fn arena() -> Arc<Arena> {
+    let arena = Arena::reserve(REGION).unwrap();
+    let backing = Backing::memfd("test", REGION, false).unwrap();
+    arena.map(ShmOffset(0), &backing, REGION).unwrap();
+    arena
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<u8>),
+    Read(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..300).prop_map(Step::Write),
+        (0usize..300).prop_map(Step::Read),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// A ring with fill levels kept outside behaves like a bounded queue and
+    /// leaves its neighbours alone.
+    #[test]
+    fn ring_is_a_queue(len in 1u32..400, base in 16u64..5000, steps in steps()) {
+        let arena = arena();
+        let ring = ByteRing::new(ShmOffset(base), len);
+        arena.write(ShmOffset(base - 16), &[0xee; 16]).unwrap();
+        arena.write(ShmOffset(base + u64::from(len)), &[0xee; 16]).unwrap();
+        let mut model = VecDeque::new();
+        let (mut head, mut tail) = (0, 0);
+        for step in steps {
+            match step {
+                Step::Write(mut bytes) => {
+                    bytes.truncate(len as usize - model.len());
+                    prop_assert_eq!(ring.write(&arena, head, &bytes), Ok(()));
+                    head = ring.advance(head, bytes.len() as u32);
+                    model.extend(bytes);
+                }
+                Step::Read(count) => {
+                    let mut got = vec![0; count.min(model.len())];
+                    prop_assert_eq!(ring.read(&arena, tail, &mut got), Ok(()));
+                    tail = ring.advance(tail, got.len() as u32);
+                    let want: Vec<u8> = model.drain(..got.len()).collect();
+                    prop_assert_eq!(got, want);
+                }
+            }
+        }
+        let mut fence = [0; 32];
+        arena.read(ShmOffset(base - 16), &mut fence[..16]).unwrap();
+        arena.read(ShmOffset(base + u64::from(len)), &mut fence[16..]).unwrap();
+        prop_assert_eq!(fence, [0xee; 32]);
+    }
+
+    /// Whatever the numbers, a copy succeeds inside or fails; it never panics.
+    #[test]
+    fn any_numbers_are_safe(base in 0..REGION + 100, len: u32, pos: u32, count in 0usize..5000) {
+        let arena = arena();
+        let mut bytes = vec![0; count];
+        let fits = u64::from(len) + base <= REGION && pos < len && count <= len as usize;
+        let read = arena.read_ring(ShmOffset(base), len, pos, &mut bytes);
+        let write = arena.write_ring(ShmOffset(base), len, pos, &bytes);
+        prop_assert_eq!(read, write);
+        if fits {
+            prop_assert_eq!(read, Ok(()));
+        }
+        if pos > len || count > len as usize {
+            prop_assert_eq!(read, Err(OutOfBounds));
+        }
+    }
+
+    #[test]
+    fn advance_stays_inside(len in 1u32.., a: u32, b: u32) {
+        let ring = ByteRing::new(ShmOffset(0), len);
+        let (pos, by) = (a % len, b % len);
+        let want = (u64::from(pos) + u64::from(by)) % u64::from(len);
+        prop_assert_eq!(u64::from(ring.advance(pos, by)), want);
+        prop_assert_eq!(ring.advance(pos, len), pos);
+    }
+}
+
+#[test]
+fn a_ring_of_nothing_takes_nothing() {
+    let arena = arena();
+    assert_eq!(arena.write_ring(ShmOffset(0), 0, 0, b"x"), Err(OutOfBounds));
+    assert_eq!(arena.write_ring(ShmOffset(0), 0, 0, b""), Ok(()));
+    assert_eq!(
+        arena.write_ring(ShmOffset(u64::MAX), 10, 9, b"ab"),
+        Err(OutOfBounds)
+    );
+}

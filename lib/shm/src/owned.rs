@@ -43,6 +43,11 @@ pub(crate) struct Owners {
     table: u64,
 }
 
+// SAFETY: the words are atomics, valid wherever the value goes.
+unsafe impl Send for Owners {}
+// SAFETY: as for Send.
+unsafe impl Sync for Owners {}
+
 /// Numbers the tables of this process.
 static TABLES: AtomicU64 = AtomicU64::new(0);
 

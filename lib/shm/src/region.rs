@@ -217,7 +217,7 @@ fn is_hugetlb(file: &File) -> io::Result<bool> {
     let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: a live descriptor and a live struct of the right type.
     check(unsafe { libc::fstatfs(file.as_raw_fd(), &mut stat) })?;
-    Ok(stat.f_type as i64 == libc::HUGETLBFS_MAGIC as i64)
+    Ok(stat.f_type == libc::HUGETLBFS_MAGIC)
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {
