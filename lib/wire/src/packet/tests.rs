@@ -202,11 +202,13 @@ proptest! {
         }
     }
 
-    /// One flipped bit behind the Ethernet header never goes unnoticed in a
-    /// segment that is verified.
+    /// One flipped bit behind the Ethernet header never goes unnoticed.
     #[test]
     fn corruption_is_found(bytes in frame(), bit: prop::sample::Index) {
-        prop_assume!(matches!(parse(&bytes), Ok(Packet::Tcp(_) | Packet::Icmp(_))));
+        // ARP has no checksum.
+        if let Ok(Packet::Arp(_)) = parse(&bytes) {
+            return Ok(());
+        }
         let mut bad = bytes.clone();
         let bit = 14 * 8 + bit.index((bytes.len() - 14) * 8);
         bad[bit / 8] ^= 1 << (bit % 8);
