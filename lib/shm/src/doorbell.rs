@@ -11,6 +11,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use crate::kick::kick;
 use crate::sync::{Ordering, fence};
 use crate::tsc::rdtsc_ordered;
 
@@ -49,13 +50,10 @@ impl EventFd {
         Ok(EventFd(fd))
     }
 
-    /// Makes the eventfd readable.
+    /// Makes the eventfd readable. A peer that shares it can make this block,
+    /// unless the process called [`guard_kicks`](crate::guard_kicks).
     pub fn notify(&self) {
-        let one = 1u64.to_ne_bytes();
-        // A full counter (EAGAIN) is readable already, and other failures are
-        // the owner's own doing, so there is nothing to report.
-        // SAFETY: writes 8 bytes from a live array.
-        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        kick(self.0.as_fd());
     }
 
     /// Makes the eventfd unreadable; returns whether it was readable. Never
