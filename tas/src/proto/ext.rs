@@ -3,18 +3,181 @@
 use zerocopy::FromZeros;
 
 use super::cc::CcState;
+use super::ranges::Ranges;
+use super::rtt::RttEstimator;
 use super::state::State;
+use crate::types::Micros;
 
 /// Private state of a flow. All zeroes: not in use.
+///
+/// What an ordinary segment touches comes first. Sequence numbers are kept as bare integers
+/// since all-zero memory must be a valid value.
 #[derive(Clone, Debug, FromZeros)]
+#[repr(C, align(64))]
 pub struct FlowExt {
     pub(super) state: State,
+    /// Both sides agreed on timestamps.
+    pub(super) timestamps: bool,
+    /// The application let go.
+    pub(super) detached: bool,
+    /// An ACK is to be sent at once.
+    pub(super) ack_due: bool,
+    /// DCTCP.CE: the last data came marked (RFC 8257 §3.2).
+    pub(super) ce: bool,
+    /// Tell the peer that the rate was reduced (RFC 3168 §6.1.2).
+    pub(super) cwr_due: bool,
+    /// Retransmit the first segment outstanding.
+    pub(super) rexmit_head: bool,
+    /// Probe the closed window.
+    pub(super) probe: bool,
+    pub(super) recovery: Recovery,
+    pub(super) rexmit_mode: RexmitMode,
+    /// The segment that ends at `rtt_seq` is being timed.
+    pub(super) timing: bool,
+    /// In this control interval more was to be sent than the rate let out.
+    pub(super) backlogged: bool,
+    /// Most data in a segment: MSS without the options that every segment has.
+    pub(super) mss: u16,
+    /// Largest segment seen from the peer, at least 536 or the MSS: what counts as full-sized.
+    pub(super) rcv_mss: u16,
+    /// SND.NXT before any rewind: one beyond the last sequence number ever sent.
+    pub(super) snd_max: u32,
+    /// SND.WL1 (RFC 9293 §3.3.1).
+    pub(super) snd_wl1: u32,
+    /// SND.WL2.
+    pub(super) snd_wl2: u32,
+    /// MAX.SND.WND (RFC 5961 §5.2).
+    pub(super) max_wnd: u32,
+    /// The right edge of the window that was announced.
+    pub(super) rcv_adv: u32,
+    /// Last.ACK.sent (RFC 7323 §4.3).
+    pub(super) last_ack: u32,
+    /// Window field of the last ACK.
+    pub(super) last_wnd: u16,
+    pub(super) snd_wscale: u8,
+    pub(super) rcv_wscale: u8,
+    /// A delayed ACK.
+    pub(super) ack_timer: Timer,
+    /// Retransmission or persist timer, as `rexmit_mode` says.
+    pub(super) rexmit_timer: Timer,
+    /// End of the control interval.
+    pub(super) cc_next: Micros0,
+    pub(super) ts_offset: u32,
+    /// When TS.Recent was set, in units of 2²⁰ µs.
+    pub(super) ts_recent_at: u32,
+    pub(super) rtt: RttEstimator,
+    /// Where the segment being timed ends.
+    pub(super) rtt_seq: u32,
+    /// When it was sent.
+    pub(super) rtt_at: Micros0,
+
+    /// Recovery ends when this is acknowledged.
+    pub(super) recover: u32,
+    /// After a timeout: what may be outstanding, bytes.
+    pub(super) rexmit_wnd: u32,
+    /// Timeouts, or probes of a closed window, since the peer last made progress.
+    pub(super) retries: u8,
+    /// A partial ACK came in this recovery.
+    pub(super) partial_acked: bool,
+    /// A retransmission timeout in this control interval.
+    pub(super) timed_out: bool,
+    /// Both sides agreed on SACK.
+    pub(super) sack: bool,
+    /// The peer's FIN is at `fin_seq`, not all before it has come.
+    pub(super) fin_held: bool,
+    /// Challenge ACKs sent in `challenge_epoch`.
+    pub(super) challenges: u8,
+    pub(super) challenge_epoch: u32,
+    pub(super) fin_seq: u32,
+    /// Start of the control interval.
+    pub(super) cc_start: Micros0,
+    /// End of a detached flow's stay in FIN-WAIT-2.
+    pub(super) linger: Timer,
     /// Congestion control.
     pub(super) cc: CcState,
+    /// Out-of-order data.
+    pub(super) ranges: Ranges,
 }
 
 impl Default for FlowExt {
     fn default() -> FlowExt {
         FlowExt::new_zeroed()
+    }
+}
+
+/// Loss recovery under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+#[repr(u8)]
+pub(super) enum Recovery {
+    /// None.
+    #[default]
+    None,
+    /// Fast recovery (RFC 6582).
+    Fast,
+    /// Going back after a timeout.
+    Timeout,
+}
+
+/// What the retransmission timer is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+#[repr(u8)]
+pub(super) enum RexmitMode {
+    /// Not running.
+    #[default]
+    Off,
+    /// Something is outstanding (RFC 6298).
+    Retransmit,
+    /// The window is closed or too small (RFC 9293 §3.8.6.1).
+    Persist,
+}
+
+/// A [`Micros`] in memory that may be all zeroes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+#[repr(transparent)]
+pub(super) struct Micros0(u64);
+
+impl From<Micros> for Micros0 {
+    fn from(at: Micros) -> Micros0 {
+        Micros0(at.0)
+    }
+}
+
+impl From<Micros0> for Micros {
+    fn from(at: Micros0) -> Micros {
+        Micros(at.0)
+    }
+}
+
+/// A point in time at which something is to be done; 0 = not set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+#[repr(transparent)]
+pub(super) struct Timer(u64);
+
+impl Timer {
+    #[inline]
+    pub(super) fn set(&mut self, at: Micros) {
+        self.0 = at.0.max(1);
+    }
+
+    #[inline]
+    pub(super) fn stop(&mut self) {
+        self.0 = 0;
+    }
+
+    #[inline]
+    pub(super) fn is_set(self) -> bool {
+        self.0 != 0
+    }
+
+    /// When; [`Micros::NEVER`] if not set.
+    #[inline]
+    pub(super) fn at(self) -> Micros {
+        // 0 wraps around to the largest value: one comparison less for whoever takes minima.
+        Micros(self.0.wrapping_sub(1)).max(Micros(self.0))
+    }
+
+    #[inline]
+    pub(super) fn is_due(self, now: Micros) -> bool {
+        self.is_set() && self.0 <= now.0
     }
 }

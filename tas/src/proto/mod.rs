@@ -16,13 +16,23 @@
 #![forbid(unsafe_code)]
 
 pub mod cc;
-
-mod ext;
-mod flow;
 pub mod handshake;
 pub mod isn;
+
+mod ack;
+mod ext;
+mod flow;
+mod ranges;
+mod receive;
+mod rtt;
+mod segment;
+mod send;
 mod state;
+mod timer;
 mod types;
+
+#[cfg(test)]
+mod tests;
 
 pub use ext::FlowExt;
 pub use flow::Flow;

@@ -179,6 +179,8 @@ pub struct Received {
     pub ack: bool,
     /// Something can be sent now.
     pub send: bool,
+    /// Duplicate ACKs told of a loss.
+    pub loss: bool,
     /// The flow is over (after the ACK due, if any).
     pub end: Option<End>,
 }

@@ -1,0 +1,244 @@
+//! The acknowledgment and window of a segment (RFC 9293 §3.10.7.4, RFC 5681, RFC 6582).
+
+use tas_wire::{SeqNum, TcpFlags};
+
+use super::cc::{self, Sample};
+use super::ext::{Recovery, RexmitMode};
+use super::flow::{Flow, ring_add};
+use super::state::{Event, State};
+use super::types::{End, Received, Segment, TcpParams};
+use crate::types::Micros;
+
+/// Duplicate ACKs that tell of a loss (RFC 5681 §3.2).
+const DUPACK_THRESHOLD: u32 = 3;
+
+impl Flow<'_> {
+    /// Takes SEG.ACK and SEG.WND of an acceptable segment.
+    #[inline]
+    pub(super) fn process_ack(
+        &mut self,
+        seg: &Segment,
+        params: &TcpParams,
+        now: Micros,
+        out: &mut Received,
+    ) {
+        let una = self.snd_una();
+        let acked = seg.ack.since(una);
+        if acked > self.snd_max().since(una) {
+            return; // An old duplicate.
+        }
+        if acked == 0 {
+            if seg.len == 0 && self.st.tx_sent > 0 {
+                self.note_duplicate(seg, params, now, out);
+            }
+            self.update_window(seg, 0);
+        } else {
+            self.update_window(seg, acked);
+            self.on_progress(seg, acked, params, now, out);
+        }
+        self.arm(params, now);
+    }
+
+    /// SND.WND, SND.WL1, SND.WL2: an older segment does not change the window's right edge.
+    #[inline]
+    fn update_window(&mut self, seg: &Segment, acked: u32) {
+        let wl1 = SeqNum(self.ext.snd_wl1);
+        if wl1.lt(seg.seq) || (wl1 == seg.seq && SeqNum(self.ext.snd_wl2).le(seg.ack)) {
+            let window = u32::from(seg.window) << self.ext.snd_wscale;
+            self.st.rx_remote_avail = window;
+            self.ext.max_wnd = self.ext.max_wnd.max(window);
+            self.ext.snd_wl1 = seg.seq.0;
+            self.ext.snd_wl2 = seg.ack.0;
+        } else {
+            self.st.rx_remote_avail = self.st.rx_remote_avail.saturating_sub(acked);
+        }
+        self.ext.last_wnd = seg.window;
+    }
+
+    /// `acked` bytes are newly acknowledged.
+    #[inline]
+    fn on_progress(
+        &mut self,
+        seg: &Segment,
+        acked: u32,
+        params: &TcpParams,
+        now: Micros,
+        out: &mut Received,
+    ) {
+        let st = &mut *self.st;
+        if acked <= st.tx_sent {
+            st.tx_sent -= acked;
+        } else {
+            // Sent before a timeout moved back, or as a probe: need not be sent again.
+            let skipped = acked - st.tx_sent;
+            st.tx_sent = 0;
+            st.tx_avail = st.tx_avail.saturating_sub(skipped);
+            st.tx_next_pos = ring_add(st.tx_next_pos, skipped, st.tx_len);
+            st.tx_next_seq = st.tx_next_seq.wrapping_add(skipped);
+        }
+        st.rx_dupack_cnt = 0;
+        st.cnt_rx_acks = st.cnt_rx_acks.saturating_add(1);
+        st.cnt_rx_ack_bytes = st.cnt_rx_ack_bytes.saturating_add(acked);
+        if seg.flags.contains(TcpFlags::ECE) && self.ecn() {
+            self.st.cnt_rx_ecn_bytes = self.st.cnt_rx_ecn_bytes.saturating_add(acked);
+        }
+        out.notice.tx_bump = acked;
+
+        self.ext.retries = 0;
+        self.ext.rexmit_head = false;
+        if self.ext.timing && seg.ack.ge(SeqNum(self.ext.rtt_seq)) {
+            self.ext.timing = false;
+            self.ext.rtt.sample(now.since(self.ext.rtt_at.into()));
+            self.st.rtt_est = self.ext.rtt.srtt_us();
+        }
+        let restart = self.ext.recovery == Recovery::None || self.recover(seg.ack, acked);
+        if self.st.tx_sent > 0 && restart {
+            // RFC 6298 §5.3; §5.2 is in `arm`.
+            self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
+        }
+        if self.st.tx_avail > 0 {
+            self.ext.backlogged = true;
+        } else if self.st.tx_sent == 0 && self.tx_fin() {
+            self.on_fin_acked(params, now, out);
+        }
+        if now >= self.ext.cc_next.into() {
+            self.end_interval(params, now);
+        }
+    }
+
+    /// An ACK during loss recovery. Returns whether the retransmission timer restarts.
+    #[cold]
+    fn recover(&mut self, ack: SeqNum, acked: u32) -> bool {
+        if ack.ge(SeqNum(self.ext.recover)) {
+            self.ext.recovery = Recovery::None;
+            return true;
+        }
+        match self.ext.recovery {
+            Recovery::None => true,
+            Recovery::Fast => {
+                // RFC 6582 §3.2 step 3, a partial ACK: the next segment is lost too. Only the
+                // first restarts the timer (the impatient variant).
+                self.ext.rexmit_head = true;
+                !std::mem::replace(&mut self.ext.partial_acked, true)
+            }
+            Recovery::Timeout => {
+                // Slow start (RFC 5681 §3.1) until what was outstanding is acknowledged.
+                let growth = acked.min(self.ext.mss.into());
+                self.ext.rexmit_wnd = self.ext.rexmit_wnd.saturating_add(growth);
+                true
+            }
+        }
+    }
+
+    /// A segment that acknowledges nothing new and carries no data, while something is
+    /// outstanding.
+    #[cold]
+    fn note_duplicate(
+        &mut self,
+        seg: &Segment,
+        params: &TcpParams,
+        now: Micros,
+        out: &mut Received,
+    ) {
+        // RFC 5681 §2.
+        if seg.flags.contains(TcpFlags::FIN) || seg.window != self.ext.last_wnd {
+            return;
+        }
+        self.st.rx_dupack_cnt = self.st.rx_dupack_cnt.saturating_add(1);
+        // RFC 6582 §3.2 step 2: once for a window of data, and not for what a timeout sends
+        // again. Limited transmit (RFC 3042) needs nothing: no window of our own withholds new
+        // data.
+        if self.st.rx_dupack_cnt != DUPACK_THRESHOLD || self.ext.recovery != Recovery::None {
+            return;
+        }
+        self.ext.recovery = Recovery::Fast;
+        self.ext.recover = self.ext.snd_max;
+        self.ext.partial_acked = false;
+        self.ext.rexmit_head = true;
+        self.ext.timing = false; // Karn.
+        self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
+        self.st.cnt_tx_drops = self.st.cnt_tx_drops.saturating_add(1);
+        out.loss = true;
+    }
+
+    /// Everything is acknowledged, our FIN too.
+    #[cold]
+    fn on_fin_acked(&mut self, params: &TcpParams, now: Micros, out: &mut Received) {
+        let before = self.ext.state;
+        self.ext.state = before.next(Event::FinAcked);
+        if self.ext.state == before {
+            return;
+        }
+        match self.ext.state {
+            State::Closed => {
+                self.abort();
+                out.end = Some(End::Closed);
+            }
+            State::TimeWait => {
+                self.stop_timers();
+                out.end = Some(End::TimeWait);
+            }
+            State::FinWait2 if self.ext.detached => {
+                self.ext.linger.set(now + params.fin_wait2);
+            }
+            _ => {}
+        }
+    }
+
+    /// Runs the retransmission timer as a persist timer exactly if nothing is outstanding and
+    /// something waits for the window; stops it if nothing is outstanding otherwise.
+    #[inline]
+    pub(super) fn arm(&mut self, params: &TcpParams, now: Micros) {
+        if self.st.tx_sent > 0 {
+            return;
+        }
+        if self.st.tx_avail > 0 && !self.ext.state.is_over() && self.sendable_in_window() == 0 {
+            if self.ext.rexmit_mode != RexmitMode::Persist {
+                self.ext.rexmit_mode = RexmitMode::Persist;
+                self.ext.retries = 0;
+                self.ext.rexmit_timer.set(now + self.persist_pause(params));
+            }
+        } else if self.ext.rexmit_mode != RexmitMode::Off {
+            self.ext.rexmit_mode = RexmitMode::Off;
+            self.ext.rexmit_timer.stop();
+            self.ext.probe = false;
+        }
+    }
+
+    /// Ends a control interval: the counters become a new rate.
+    #[cold]
+    fn end_interval(&mut self, params: &TcpParams, now: Micros) {
+        let interval = now.since(self.ext.cc_start.into()).0;
+        let sample = Sample {
+            acked_bytes: self.st.cnt_rx_ack_bytes,
+            ecn_bytes: self.st.cnt_rx_ecn_bytes,
+            acks: self.st.cnt_rx_acks,
+            drops: self.st.cnt_tx_drops,
+            timeout: self.ext.timed_out,
+            rtt_us: self.st.rtt_est,
+            interval_us: u32::try_from(interval).unwrap_or(u32::MAX),
+            backlogged: self.ext.backlogged,
+            mss: self.ext.mss,
+        };
+        let rate = cc::on_interval(&params.cc, &mut self.ext.cc, &sample);
+        // RFC 3168 §6.1.2: CWR tells that the mark was heeded.
+        if sample.ecn_bytes > 0 && rate < self.st.tx_rate {
+            self.ext.cwr_due = true;
+        }
+        self.st.tx_rate = rate;
+        self.begin_interval(params, now);
+    }
+
+    /// Begins a control interval.
+    pub(super) fn begin_interval(&mut self, params: &TcpParams, now: Micros) {
+        let rtt = (self.st.rtt_est > 0).then_some(Micros(self.st.rtt_est.into()));
+        self.ext.cc_start = now.into();
+        self.ext.cc_next = (now + params.cc.interval(rtt)).into();
+        self.ext.timed_out = false;
+        self.ext.backlogged = false;
+        self.st.cnt_rx_ack_bytes = 0;
+        self.st.cnt_rx_ecn_bytes = 0;
+        self.st.cnt_rx_acks = 0;
+        self.st.cnt_tx_drops = 0;
+    }
+}

@@ -1,0 +1,323 @@
+//! What to send, and the header fields that every segment has.
+
+use tas_wire::{SackBlocks, SeqNum, TcpFlags, Timestamps};
+
+use super::ext::{Recovery, RexmitMode};
+use super::flow::{Flow, ring_add, ring_sub};
+use super::rtt::doubled;
+use super::types::{SegmentPlan, TcpParams};
+use crate::types::Micros;
+
+impl Flow<'_> {
+    /// Bytes of sequence space that may be sent now; not 0 exactly if [`Flow::next_segment`]
+    /// would return a segment.
+    #[inline]
+    #[must_use]
+    pub fn sendable(&self) -> u32 {
+        if self.ext.state.is_over() {
+            return 0;
+        }
+        let next = self.sendable_in_window();
+        if self.ext.rexmit_head || self.ext.probe {
+            return next.saturating_add(self.sendable_beside());
+        }
+        next
+    }
+
+    /// Bytes that may be sent besides those that follow in order.
+    #[cold]
+    fn sendable_beside(&self) -> u32 {
+        let head = if self.ext.rexmit_head {
+            self.head_len()
+        } else {
+            0
+        };
+        head.saturating_add(self.ext.probe.into())
+    }
+
+    /// Bytes from `tx_next_seq` on that the window, and silly-window avoidance, let out.
+    #[inline]
+    pub(super) fn sendable_in_window(&self) -> u32 {
+        let mut window = self.st.rx_remote_avail;
+        if self.ext.recovery == Recovery::Timeout {
+            window = window.min(self.ext.rexmit_wnd);
+        }
+        let avail = self.st.tx_avail;
+        let n = avail.min(window.saturating_sub(self.st.tx_sent));
+        // RFC 9293 §3.8.6.2.1: a full segment, or all there is, or half the largest window.
+        // Nagle's algorithm is not applied.
+        if n == avail || n >= self.ext.mss.into() || (n > 0 && n >= self.ext.max_wnd / 2) {
+            n
+        } else {
+            0
+        }
+    }
+
+    /// The next segment with data, FIN or a probe, if one may be sent now. It carries the ACK
+    /// that is due.
+    #[inline]
+    pub fn next_segment(&mut self, params: &TcpParams, now: Micros) -> Option<SegmentPlan> {
+        if self.ext.state.is_over() {
+            return None;
+        }
+        if self.ext.rexmit_head
+            && let Some(plan) = self.retransmit_head(now)
+        {
+            return Some(plan);
+        }
+        let n = self.sendable_in_window();
+        if n == 0 {
+            return if self.ext.probe {
+                self.probe(params, now)
+            } else {
+                None
+            };
+        }
+        Some(self.send_next(n, params, now))
+    }
+
+    /// Sends from `tx_next_seq` on: at most `n` numbers.
+    #[inline]
+    fn send_next(&mut self, n: u32, params: &TcpParams, now: Micros) -> SegmentPlan {
+        let (n, fin) = self.cut(n, self.st.tx_avail);
+        let seq = SeqNum(self.st.tx_next_seq);
+        let end = seq + n;
+        let mut plan = self.header(now);
+        plan.seq = seq;
+        plan.pos = self.st.tx_next_pos;
+        plan.len = n - u32::from(fin);
+        if fin {
+            plan.flags |= TcpFlags::FIN;
+        }
+        if n == self.st.tx_avail && plan.len > 0 {
+            plan.flags |= TcpFlags::PSH;
+        }
+
+        if seq == self.snd_max() {
+            self.note_fresh(&mut plan, end, now);
+        }
+        self.ext.snd_max = self.snd_max().max(end).0;
+        self.st.tx_next_pos = ring_add(self.st.tx_next_pos, n, self.st.tx_len);
+        self.st.tx_next_seq = end.0;
+        self.st.tx_avail -= n;
+        self.st.tx_sent += n;
+        self.ext.probe = false;
+        if self.ext.rexmit_mode != RexmitMode::Retransmit {
+            // RFC 6298 §5.1.
+            if self.ext.rexmit_mode == RexmitMode::Persist {
+                self.ext.retries = 0;
+            }
+            self.ext.rexmit_mode = RexmitMode::Retransmit;
+            self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
+        }
+        plan
+    }
+
+    /// What holds only for data that is sent for the first time.
+    #[inline]
+    fn note_fresh(&mut self, plan: &mut SegmentPlan, end: SeqNum, now: Micros) {
+        if !self.ext.timing {
+            self.ext.timing = true;
+            self.ext.rtt_seq = end.0;
+            self.ext.rtt_at = now.into();
+        }
+        if self.ecn() && plan.len > 0 {
+            // RFC 3168 §6.1.4 and §6.1.5: not on ACKs, not on retransmissions.
+            plan.ect = true;
+            if self.ext.cwr_due {
+                self.ext.cwr_due = false;
+                plan.flags |= TcpFlags::CWR;
+            }
+        }
+    }
+
+    /// How many of `n` numbers one segment takes, and whether the last of them is FIN. `left` is
+    /// what is queued from there on.
+    #[inline]
+    fn cut(&self, n: u32, left: u32) -> (u32, bool) {
+        let mss = u32::from(self.ext.mss);
+        if n < left || !self.tx_fin() {
+            return (n.min(mss), false);
+        }
+        // FIN rides on the last data.
+        if n - 1 <= mss {
+            (n, true)
+        } else {
+            (mss, false)
+        }
+    }
+
+    /// Bytes of the first segment outstanding that the window admits.
+    fn head_len(&self) -> u32 {
+        self.st.tx_sent.min(self.st.rx_remote_avail)
+    }
+
+    /// Sends the first segment outstanding again (RFC 5681 §3.2, RFC 6582 §3.2).
+    #[cold]
+    fn retransmit_head(&mut self, now: Micros) -> Option<SegmentPlan> {
+        self.ext.rexmit_head = false;
+        let n = self.head_len();
+        if n == 0 {
+            return None;
+        }
+        let left = self.st.tx_sent.saturating_add(self.st.tx_avail);
+        let (n, fin) = self.cut(n, left);
+        self.ext.timing = false; // Karn.
+        let mut plan = self.header(now);
+        plan.seq = self.snd_una();
+        plan.pos = ring_sub(self.st.tx_next_pos, self.st.tx_sent, self.st.tx_len);
+        plan.len = n - u32::from(fin);
+        if fin {
+            plan.flags |= TcpFlags::FIN;
+        }
+        Some(plan)
+    }
+
+    /// A probe of a closed window (RFC 9293 §3.8.6.1), or what a small window admits after
+    /// waiting long enough for a larger one (RFC 1122 §4.2.3.4).
+    #[cold]
+    fn probe(&mut self, params: &TcpParams, now: Micros) -> Option<SegmentPlan> {
+        self.ext.probe = false;
+        let room = self.st.rx_remote_avail.saturating_sub(self.st.tx_sent);
+        let n = room.min(self.st.tx_avail);
+        if n > 0 {
+            return Some(self.send_next(n, params, now));
+        }
+        if self.st.tx_avail == 0 {
+            return None;
+        }
+        let (n, fin) = self.cut(1, self.st.tx_avail);
+        let mut plan = self.header(now);
+        plan.seq = SeqNum(self.st.tx_next_seq);
+        plan.pos = self.st.tx_next_pos;
+        plan.len = n - u32::from(fin);
+        if fin {
+            plan.flags |= TcpFlags::FIN;
+        }
+        // The peer may take it or not: it does not count as sent, but may be acknowledged.
+        self.ext.snd_max = self.snd_max().max(plan.seq + n).0;
+        self.ext.timing = false;
+        Some(plan)
+    }
+
+    /// Pause before the next probe.
+    pub(super) fn persist_pause(&self, params: &TcpParams) -> Micros {
+        doubled(params.persist_min, self.ext.retries, params.rto_max)
+    }
+
+    /// The ACK due, unless another segment carried it meanwhile.
+    #[inline]
+    pub fn take_ack(&mut self, now: Micros) -> Option<SegmentPlan> {
+        self.ext.ack_due.then(|| self.ack_plan(now))
+    }
+
+    /// A segment without data.
+    pub(super) fn ack_plan(&mut self, now: Micros) -> SegmentPlan {
+        let mut plan = self.header(now);
+        plan.seq = self.seq_without_data();
+        if !self.ext.ranges.is_empty() && self.ext.sack {
+            // Timestamps leave room for one block less (RFC 2018 §3).
+            let max = SackBlocks::MAX - usize::from(self.ext.timestamps);
+            plan.sack = self.ext.ranges.sack_blocks(max);
+        }
+        plan
+    }
+
+    /// A segment that makes the peer drop the connection. The caller ends the flow after it.
+    #[cold]
+    #[must_use]
+    pub fn reset_plan(&self, now: Micros) -> SegmentPlan {
+        SegmentPlan {
+            seq: self.seq_without_data(),
+            ack: self.rcv_nxt(),
+            flags: TcpFlags::RST | TcpFlags::ACK,
+            timestamps: self.timestamps(now),
+            ..SegmentPlan::default()
+        }
+    }
+
+    /// Sequence number of segments that occupy none: SND.NXT, but never beyond the peer's
+    /// window, where it would be dropped.
+    #[inline]
+    fn seq_without_data(&self) -> SeqNum {
+        let una = self.snd_una();
+        una + self.snd_max().since(una).min(self.st.rx_remote_avail)
+    }
+
+    /// The fields that tell of the receiving side. Whatever is sent acknowledges.
+    #[inline]
+    fn header(&mut self, now: Micros) -> SegmentPlan {
+        self.ext.ack_due = false;
+        self.ext.ack_timer.stop();
+        self.ext.last_ack = self.st.rx_next_seq;
+        let echo = if self.ext.ce {
+            TcpFlags::ECE
+        } else {
+            TcpFlags::EMPTY
+        };
+        SegmentPlan {
+            ack: self.rcv_nxt(),
+            flags: TcpFlags::ACK | echo,
+            window: self.announce(),
+            timestamps: self.timestamps(now),
+            ..SegmentPlan::default()
+        }
+    }
+
+    /// Our clock counts milliseconds.
+    #[inline]
+    fn timestamps(&self, now: Micros) -> Option<Timestamps> {
+        self.ext.timestamps.then(|| Timestamps {
+            val: self.ext.ts_offset.wrapping_add((now.0 / 1000) as u32),
+            ecr: self.st.tx_next_ts,
+        })
+    }
+
+    /// Window announced so far, from RCV.NXT on.
+    #[inline]
+    fn announced(&self) -> u32 {
+        let left = SeqNum(self.ext.rcv_adv).distance(self.rcv_nxt());
+        u32::try_from(left).unwrap_or(0)
+    }
+
+    /// Growth of the window that is worth telling (RFC 1122 §4.2.3.3).
+    #[inline]
+    fn window_step(&self) -> u32 {
+        u32::from(self.ext.mss).min(self.st.rx_len / 2)
+    }
+
+    /// The window field of a segment that is sent now; remembers it.
+    #[inline]
+    fn announce(&mut self) -> u16 {
+        let scale = self.ext.rcv_wscale;
+        let announced = self.announced();
+        let free = self.st.rx_avail;
+        let grows = free.saturating_sub(announced) >= self.window_step();
+        let window = if grows { free } else { announced };
+        // Rounding down would move the right edge back (RFC 7323 §2.4). Only at the very end of
+        // the buffer there is nothing else to do, and what was announced is accepted anyway.
+        let mut field = window.div_ceil(1 << scale);
+        if field
+            .checked_shl(scale.into())
+            .is_none_or(|bytes| bytes > free)
+        {
+            field = free >> scale;
+        }
+        let field = u16::try_from(field).unwrap_or(u16::MAX);
+        let edge = self.rcv_nxt() + (u32::from(field) << scale);
+        if self.announced() < edge.since(self.rcv_nxt()) {
+            self.ext.rcv_adv = edge.0;
+        }
+        field
+    }
+
+    /// Whether the window opened so far that the peer should hear of it without waiting for
+    /// the next ACK: by a step, and to twice what it knows of. A sender that is held up, or
+    /// about to be, knows of little.
+    #[inline]
+    pub(super) fn window_update_due(&self) -> bool {
+        let announced = self.announced();
+        let growth = self.st.rx_avail.saturating_sub(announced);
+        growth >= self.window_step() && growth >= announced && !self.rx_fin()
+    }
+}

@@ -1,0 +1,94 @@
+//! The passing of time.
+
+use super::ext::{Recovery, RexmitMode};
+use super::flow::{Flow, ring_sub};
+use super::types::{End, TcpParams, TimerOutcome};
+use crate::types::Micros;
+
+impl Flow<'_> {
+    /// When [`Flow::on_timer`] has something to do; never: [`Micros::NEVER`].
+    #[inline]
+    #[must_use]
+    pub fn deadline(&self) -> Micros {
+        self.ext
+            .ack_timer
+            .at()
+            .min(self.ext.rexmit_timer.at())
+            .min(self.ext.linger.at())
+    }
+
+    /// Runs the timers that are due.
+    pub fn on_timer(&mut self, params: &TcpParams, now: Micros) -> TimerOutcome {
+        let mut out = TimerOutcome::default();
+        if self.ext.linger.is_due(now) {
+            self.abort();
+            out.end = Some(End::Closed);
+            return out;
+        }
+        if self.ext.ack_timer.is_due(now) {
+            self.ext.ack_timer.stop();
+            self.ext.ack_due = true;
+        }
+        if self.ext.rexmit_timer.is_due(now) {
+            match self.ext.rexmit_mode {
+                RexmitMode::Retransmit => self.on_retransmission_timeout(params, now, &mut out),
+                RexmitMode::Persist => self.on_persist_timeout(params, now, &mut out),
+                RexmitMode::Off => self.ext.rexmit_timer.stop(),
+            }
+        }
+        out.ack = self.ext.ack_due;
+        out.send = self.sendable() > 0;
+        out
+    }
+
+    /// RFC 6298 §5.4 to §5.6, RFC 5681 §3.1: go back to what is not acknowledged.
+    #[cold]
+    fn on_retransmission_timeout(
+        &mut self,
+        params: &TcpParams,
+        now: Micros,
+        out: &mut TimerOutcome,
+    ) {
+        if self.ext.retries >= params.max_retries {
+            self.abort();
+            out.end = Some(End::TimedOut);
+            return;
+        }
+        self.ext.rtt.back_off();
+        self.ext.timing = false; // Karn.
+        self.ext.recovery = Recovery::Timeout;
+        self.ext.recover = self.ext.snd_max;
+        // RFC 5681 §3.1: the loss window is one segment.
+        self.ext.rexmit_wnd = self.ext.mss.into();
+        self.ext.rexmit_head = false;
+        self.ext.timed_out = true;
+
+        let st = &mut *self.st;
+        st.tx_next_pos = ring_sub(st.tx_next_pos, st.tx_sent, st.tx_len);
+        st.tx_next_seq = st.tx_next_seq.wrapping_sub(st.tx_sent);
+        st.tx_avail = st.tx_avail.saturating_add(st.tx_sent);
+        st.tx_sent = 0;
+        st.rx_dupack_cnt = 0;
+        st.cnt_tx_drops = st.cnt_tx_drops.saturating_add(1);
+        out.retransmit = true;
+
+        // Sending starts the timer again; if the window is closed, it becomes a persist timer.
+        let retries = self.ext.retries.saturating_add(1);
+        self.arm(params, now);
+        self.ext.retries = retries;
+    }
+
+    /// Time for a probe. A peer that keeps its window closed is not given up, unless nobody is
+    /// waiting for it.
+    #[cold]
+    fn on_persist_timeout(&mut self, params: &TcpParams, now: Micros, out: &mut TimerOutcome) {
+        if self.ext.detached && self.ext.retries >= params.max_retries {
+            self.abort();
+            out.end = Some(End::TimedOut);
+            return;
+        }
+        self.ext.retries = self.ext.retries.saturating_add(1);
+        self.ext.probe = true;
+        self.ext.rexmit_timer.set(now + self.persist_pause(params));
+    }
+}
