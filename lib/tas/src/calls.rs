@@ -1,0 +1,274 @@
+//! What an application asks for: open, listen, accept, send, close, move.
+
+use tas_abi::appif::{
+    AppoutAcceptConn, AppoutConnClose, AppoutConnMove, AppoutConnOpen, AppoutListenOpen, AppoutMsg,
+    AppoutReqScale, KERNEL_APPOUT_CLOSE_RESET, KERNEL_APPOUT_LISTEN_REUSEPORT,
+};
+use tas_abi::ll::{FLEXTCP_LISTEN_REUSEPORT, FlextcpConnection, FlextcpContext, FlextcpListener};
+
+use crate::conn::{self, MOVING, RESET, Status, TX_EOS};
+use crate::context::{self, Step};
+use crate::error::{Error, Result};
+use crate::ffi::{ConnRef, ListenerRef};
+use crate::{pending, service};
+
+/// State of a listener that is not in use.
+pub const LISTEN_CLOSED: u8 = 0;
+/// State of a listener that waits for the answer to its open.
+pub const LISTEN_REQUESTED: u8 = 1;
+/// State of a listener in use.
+pub const LISTEN_OPEN: u8 = 2;
+
+/// How a close treats what is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Abort {
+    /// The peer gets a RST.
+    Reset,
+    /// The service delivers what was sent, and the end.
+    Finish,
+}
+
+/// Opens a listener. The answer is an event.
+pub fn listen_open(
+    ctx: &mut FlextcpContext,
+    lst: ListenerRef,
+    port: u16,
+    backlog: u32,
+    flags: u32,
+) -> Result<()> {
+    if flags & !FLEXTCP_LISTEN_REUSEPORT != 0 {
+        return Err(Error::misuse("unknown flags"));
+    }
+    let reuse = flags & FLEXTCP_LISTEN_REUSEPORT != 0;
+    context::request(
+        ctx,
+        AppoutMsg::ListenOpen(AppoutListenOpen {
+            opaque: lst.opaque(),
+            backlog,
+            local_port: port,
+            flags: if reuse {
+                KERNEL_APPOUT_LISTEN_REUSEPORT
+            } else {
+                0
+            },
+        }),
+    )?;
+    lst.set(FlextcpListener {
+        conns: std::ptr::null_mut(),
+        local_port: port,
+        status: LISTEN_REQUESTED,
+    });
+    Ok(())
+}
+
+/// Offers `conn` for one connection that arrives at the listener. The answer
+/// is an event on `ctx`, to which the connection belongs.
+pub fn listen_accept(ctx: &mut FlextcpContext, lst: ListenerRef, conn: ConnRef) -> Result<()> {
+    let (status, local_port) = lst.with(|l| (l.status, l.local_port));
+    if !matches!(status, LISTEN_REQUESTED | LISTEN_OPEN) {
+        return Err(Error::misuse("the listener is not open"));
+    }
+    context::request(
+        ctx,
+        AppoutMsg::AcceptConn(AppoutAcceptConn {
+            listen_opaque: lst.opaque(),
+            conn_opaque: conn.opaque(),
+            local_port,
+        }),
+    )?;
+    let mut fresh = unused();
+    fresh.status = Status::AcceptRequested as u8;
+    fresh.local_port = local_port;
+    conn.set(fresh);
+    Ok(())
+}
+
+/// Opens a connection. The answer is an event.
+pub fn open(ctx: &mut FlextcpContext, conn: ConnRef, ip: u32, port: u16) -> Result<()> {
+    context::request(
+        ctx,
+        AppoutMsg::ConnOpen(AppoutConnOpen {
+            opaque: conn.opaque(),
+            remote_ip: ip,
+            flags: 0,
+            remote_port: port,
+        }),
+    )?;
+    let mut fresh = unused();
+    fresh.status = Status::OpenRequested as u8;
+    fresh.remote_ip = ip;
+    fresh.remote_port = port;
+    conn.set(fresh);
+    Ok(())
+}
+
+fn unused() -> FlextcpConnection {
+    zerocopy::FromZeros::new_zeroed()
+}
+
+/// Closes a connection in whatever state it is. The answer is an event, after
+/// which the connection's memory is the caller's again.
+///
+/// The peer gets a RST unless it has closed its direction and the application
+/// called [`tx_close`].
+///
+/// # Errors
+/// `EAGAIN` when a queue is full, `ENOTCONN` when the connection is not in
+/// use or closing already.
+pub fn close(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
+    match conn.with(|c| conn::status(c)) {
+        Some(Status::Open) => close_open(ctx, conn),
+        Some(Status::OpenRequested | Status::AcceptRequested) => {
+            request_close(ctx, conn, Abort::Reset)?;
+            conn.with(|c| c.status = Status::CloseOpening as u8);
+            Ok(())
+        }
+        Some(Status::ResetClosing) => {
+            conn.with(|c| c.status = Status::CloseRequested as u8);
+            Ok(())
+        }
+        _ => Err(Error::expected(libc::ENOTCONN)),
+    }
+}
+
+fn close_open(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
+    let finished = conn.with(|c| c.rx_closed != 0 && conn::has(c, TX_EOS) && !conn::has(c, RESET));
+    let abort = if finished {
+        Abort::Finish
+    } else {
+        Abort::Reset
+    };
+    if abort == Abort::Finish {
+        // Bytes that the core does not know of would be lost.
+        pending::post(ctx, conn);
+        if conn.with(|c| conn::bump(c).is_some()) {
+            return Err(Error::FULL);
+        }
+    }
+    request_close(ctx, conn, abort)?;
+    pending::unlink(ctx, conn);
+    conn.with(|c| c.status = Status::CloseRequested as u8);
+    Ok(())
+}
+
+/// Asks the service to close a connection.
+pub(crate) fn request_close(ctx: &mut FlextcpContext, conn: ConnRef, abort: Abort) -> Result<()> {
+    let msg = conn.with(|c| AppoutConnClose {
+        opaque: conn.opaque(),
+        remote_ip: c.remote_ip,
+        local_ip: c.local_ip,
+        remote_port: c.remote_port,
+        local_port: c.local_port,
+        flags: if abort == Abort::Reset {
+            KERNEL_APPOUT_CLOSE_RESET
+        } else {
+            0
+        },
+    });
+    context::request(ctx, AppoutMsg::ConnClose(msg))
+}
+
+/// Requests the close of a connection that the peer has reset.
+pub(crate) fn close_after_reset(ctx: &mut FlextcpContext, conn: ConnRef) -> Step {
+    match request_close(ctx, conn, Abort::Reset) {
+        Ok(()) => {
+            conn.with(|c| c.status = Status::ResetClosing as u8);
+            Step::Done
+        }
+        Err(_) => Step::Blocked,
+    }
+}
+
+/// Hands `len` received bytes back.
+pub fn rx_done(ctx: &mut FlextcpContext, conn: ConnRef, len: usize) -> Result<()> {
+    if conn.with(|c| conn::rx_done(c, len))? {
+        pending::post(ctx, conn);
+    }
+    Ok(())
+}
+
+/// Sends the first `len` allocated bytes, together with what was handed back.
+///
+/// # Errors
+/// `EINVAL` for more than was allocated, `ECONNRESET` after a reset or when
+/// the service is gone, `EPIPE` after [`tx_close`].
+pub fn tx_send(ctx: &mut FlextcpContext, conn: ConnRef, len: usize) -> Result<()> {
+    service::check_alive()?;
+    conn.with(|c| conn::tx_send(c, len))?;
+    if len > 0 {
+        pending::post(ctx, conn);
+    }
+    Ok(())
+}
+
+/// Ends the stream after everything sent so far.
+pub fn tx_close(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
+    service::check_alive()?;
+    conn.with(conn::tx_close)?;
+    pending::post(ctx, conn);
+    Ok(())
+}
+
+/// Puts the end of the stream into the transmit buffer if that is due and it
+/// has room now.
+///
+/// # Errors
+/// `EAGAIN` if the buffer is still full.
+pub fn push_tx_eos(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
+    if conn.with(|c| conn::status(c)) != Some(Status::Open) {
+        return Err(Error::expected(libc::ENOTCONN));
+    }
+    if conn.with(conn::place_eos) {
+        return Err(Error::FULL);
+    }
+    pending::post(ctx, conn);
+    Ok(())
+}
+
+/// Whether the queue to the connection's core has room.
+pub fn tx_possible(ctx: &FlextcpContext, conn: ConnRef) -> Result<()> {
+    if context::has_room(ctx, conn.with(|c| c.fn_core)) {
+        Ok(())
+    } else {
+        Err(Error::FULL)
+    }
+}
+
+/// Moves a connection to `ctx`. The answer is an event there; bytes sent in
+/// between go out after it.
+///
+/// # Errors
+/// `EAGAIN` when a queue is full, also that of the context which the
+/// connection leaves: polling that one makes room.
+pub fn move_to(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
+    let (status, flags, pending) = conn.with(|c| (conn::status(c), c.flags, c.bump_pending));
+    if status != Some(Status::Open) || flags & RESET != 0 {
+        return Err(Error::expected(libc::ENOTCONN));
+    }
+    if flags & MOVING != 0 {
+        return Err(Error::expected(libc::EALREADY));
+    }
+    if pending != 0 || flags & (conn::EARLY_DATA | conn::EARLY_FIN) != 0 {
+        return Err(Error::FULL);
+    }
+    let db_id = ctx.db_id;
+    let msg = conn.with(|c| AppoutConnMove {
+        opaque: conn.opaque(),
+        remote_ip: c.remote_ip,
+        local_ip: c.local_ip,
+        remote_port: c.remote_port,
+        local_port: c.local_port,
+        db_id,
+    });
+    context::request(ctx, AppoutMsg::ConnMove(msg))?;
+    conn.with(|c| c.flags |= MOVING);
+    Ok(())
+}
+
+/// Asks for a number of fast-path cores.
+pub fn scale(ctx: &mut FlextcpContext, cores: u32) -> Result<()> {
+    context::request(
+        ctx,
+        AppoutMsg::ReqScale(AppoutReqScale { num_cores: cores }),
+    )
+}

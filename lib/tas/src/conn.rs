@@ -1,0 +1,244 @@
+//! A connection's state, and the transitions that need nothing else.
+//!
+//! ```text
+//! Closed -> OpenRequested / AcceptRequested        open, accept
+//!        -> Open | Closed                          the service's answer
+//! Open   -> CloseRequested                         close
+//!        -> ResetClosing -> CloseRequested         reset by the peer, close
+//! OpenRequested, AcceptRequested -> CloseOpening   close before the answer
+//! CloseOpening -> CloseDeferred                    the service cannot cancel
+//! any of the closing states -> Closed              CONN_CLOSED
+//! ```
+
+use tas_abi::ll::FlextcpConnection;
+use tas_abi::memif::{AtxConnUpdate, FLEXTCP_PL_ATX_FLTXDONE};
+
+use crate::error::{Error, Result};
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// Not in use.
+    Closed = 0,
+    /// Waits for the answer to an open.
+    OpenRequested = 1,
+    /// Waits for a peer.
+    AcceptRequested = 2,
+    /// In use.
+    Open = 3,
+    /// Waits for the answer to a close.
+    CloseRequested = 4,
+    /// Waits for the answer to a close that was requested before that to open
+    /// or accept arrived.
+    CloseOpening = 5,
+    /// As before, but the service closes only what is open: the close is
+    /// requested again after the answer to open or accept.
+    CloseDeferred = 6,
+    /// Reset by the peer; the library has requested the close.
+    ResetClosing = 7,
+}
+
+/// The application called tx_close.
+pub const TX_EOS: u8 = 1;
+/// The byte that stands for the FIN is in the transmit buffer.
+pub const TX_EOS_PLACED: u8 = 2;
+/// The peer has acknowledged the FIN.
+pub const TX_EOS_ACKED: u8 = 4;
+/// Bytes arrived before the answer to open or accept and wait for delivery.
+pub const EARLY_DATA: u8 = 8;
+/// The peer's FIN arrived before the answer and waits for delivery.
+pub const EARLY_FIN: u8 = 16;
+/// The peer has reset the connection.
+pub const RESET: u8 = 32;
+/// Being moved to another context: bumps wait until it is there.
+pub const MOVING: u8 = 64;
+
+/// The state; `None` for bytes that are no connection.
+pub fn status(c: &FlextcpConnection) -> Option<Status> {
+    Some(match c.status {
+        0 => Status::Closed,
+        1 => Status::OpenRequested,
+        2 => Status::AcceptRequested,
+        3 => Status::Open,
+        4 => Status::CloseRequested,
+        5 => Status::CloseOpening,
+        6 => Status::CloseDeferred,
+        7 => Status::ResetClosing,
+        _ => return None,
+    })
+}
+
+/// Whether any of the flags is set.
+pub fn has(c: &FlextcpConnection, flags: u8) -> bool {
+    c.flags & flags != 0
+}
+
+/// Free bytes of the transmit buffer.
+pub fn tx_free(c: &FlextcpConnection) -> u32 {
+    c.txb_len
+        .saturating_sub(c.txb_sent)
+        .saturating_sub(c.txb_allocated)
+}
+
+/// `pos + len` in a ring of `ring` bytes; `pos` and `len` are at most `ring`.
+pub fn ring_add(pos: u32, len: u32, ring: u32) -> u32 {
+    let sum = u64::from(pos) + u64::from(len);
+    let end = if sum >= u64::from(ring) {
+        sum - u64::from(ring)
+    } else {
+        sum
+    };
+    u32::try_from(end).unwrap_or(0)
+}
+
+/// A stretch of a ring in up to two pieces: (position, length) of each.
+pub fn pieces(pos: u32, len: u32, ring: u32) -> ((u32, u32), (u32, u32)) {
+    let first = len.min(ring.saturating_sub(pos));
+    ((pos, first), (0, len - first))
+}
+
+/// Whether the application may send.
+fn can_send(c: &FlextcpConnection) -> Result<()> {
+    match status(c) {
+        Some(Status::Open) if has(c, RESET) => Err(Error::GONE),
+        Some(Status::Open) if has(c, TX_EOS) => Err(Error::expected(libc::EPIPE)),
+        Some(Status::Open) => Ok(()),
+        Some(Status::ResetClosing) => Err(Error::GONE),
+        _ => Err(Error::expected(libc::ENOTCONN)),
+    }
+}
+
+/// Allocates up to `len` bytes of the transmit buffer; in one piece only if
+/// `contiguous`. Returns position and length.
+pub fn tx_alloc(c: &mut FlextcpConnection, len: usize, contiguous: bool) -> Result<(u32, u32)> {
+    can_send(c)?;
+    let len = u32::try_from(len).unwrap_or(u32::MAX).min(tx_free(c));
+    let pos = ring_add(c.txb_head, c.txb_allocated, c.txb_len);
+    let len = if contiguous {
+        pieces(pos, len, c.txb_len).0.1
+    } else {
+        len
+    };
+    c.txb_allocated += len;
+    Ok((pos, len))
+}
+
+/// Marks the first `len` allocated bytes as sent.
+pub fn tx_send(c: &mut FlextcpConnection, len: usize) -> Result<()> {
+    can_send(c)?;
+    let len = u32::try_from(len)
+        .ok()
+        .filter(|&len| len <= c.txb_allocated)
+        .ok_or(Error::misuse("more bytes than were allocated"))?;
+    c.txb_allocated -= len;
+    tx_advance(c, len);
+    Ok(())
+}
+
+fn tx_advance(c: &mut FlextcpConnection, len: u32) {
+    c.txb_head = ring_add(c.txb_head, len, c.txb_len);
+    c.txb_sent = c.txb_sent.saturating_add(len);
+    c.txb_bump = c.txb_bump.saturating_add(len);
+}
+
+/// Marks the end of the stream.
+pub fn tx_close(c: &mut FlextcpConnection) -> Result<()> {
+    can_send(c)?;
+    if c.txb_allocated > 0 {
+        return Err(Error::misuse("allocated bytes are not sent"));
+    }
+    c.flags |= TX_EOS;
+    place_eos(c);
+    Ok(())
+}
+
+/// Puts the byte that stands for the FIN into the transmit buffer, if it is
+/// due and fits. Returns whether it still has to be.
+pub fn place_eos(c: &mut FlextcpConnection) -> bool {
+    if !has(c, TX_EOS) || has(c, TX_EOS_PLACED) {
+        return false;
+    }
+    if tx_free(c) == 0 {
+        return true;
+    }
+    tx_advance(c, 1);
+    c.flags |= TX_EOS_PLACED;
+    false
+}
+
+/// Hands `len` received bytes back. Returns whether enough are free again to
+/// tell the service.
+pub fn rx_done(c: &mut FlextcpConnection, len: usize) -> Result<bool> {
+    if !matches!(status(c), Some(Status::Open | Status::ResetClosing)) {
+        return Err(Error::expected(libc::ENOTCONN));
+    }
+    let len = u32::try_from(len)
+        .ok()
+        .filter(|&len| len <= c.rxb_used)
+        .ok_or(Error::misuse("more bytes than were received"))?;
+    c.rxb_used -= len;
+    c.rxb_bump = c.rxb_bump.saturating_add(len);
+    Ok(c.rxb_bump > c.rxb_len / 4)
+}
+
+/// Whether there is something to tell the core, and it may be told now.
+pub fn may_post(c: &FlextcpConnection) -> bool {
+    status(c) == Some(Status::Open) && !has(c, RESET | MOVING)
+}
+
+/// The update that tells the core everything it does not know yet.
+pub fn bump(c: &FlextcpConnection) -> Option<AtxConnUpdate> {
+    if c.rxb_bump == 0 && c.txb_bump == 0 {
+        return None;
+    }
+    // The FIN's byte is the last of the stream, so it is in this bump if any
+    // bump is outstanding once it was placed.
+    let done = has(c, TX_EOS_PLACED) && c.txb_bump > 0;
+    Some(AtxConnUpdate {
+        rx_bump: c.rxb_bump,
+        tx_bump: c.txb_bump,
+        flow_id: c.flow_id,
+        bump_seq: c.bump_seq as u16,
+        flags: if done { FLEXTCP_PL_ATX_FLTXDONE } else { 0 },
+    })
+}
+
+/// The update of [`bump`] was posted.
+pub fn posted(c: &mut FlextcpConnection) {
+    c.rxb_bump = 0;
+    c.txb_bump = 0;
+    c.bump_seq = c.bump_seq.wrapping_add(1);
+}
+
+/// What an acknowledgement means to the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acked {
+    /// Nothing.
+    Silent,
+    /// There is room in a buffer that had been full.
+    Sendbuf,
+    /// Everything including the FIN has arrived.
+    TxClosed,
+}
+
+/// What `len` acknowledged bytes will mean; changes nothing.
+pub fn acked(c: &FlextcpConnection, len: u32) -> Acked {
+    if len == 0 || has(c, TX_EOS_ACKED) {
+        Acked::Silent
+    } else if has(c, TX_EOS_PLACED) && len >= c.txb_sent {
+        Acked::TxClosed
+    } else if !has(c, TX_EOS) && tx_free(c) == 0 {
+        Acked::Sendbuf
+    } else {
+        Acked::Silent
+    }
+}
+
+/// Sets `len` acknowledged bytes free.
+pub fn take_ack(c: &mut FlextcpConnection, len: u32) {
+    if acked(c, len) == Acked::TxClosed {
+        c.flags |= TX_EOS_ACKED;
+    }
+    c.txb_sent = c.txb_sent.saturating_sub(len);
+}

@@ -1,0 +1,263 @@
+//! The slow path's answers.
+
+use tas_abi::appif::{AppinAcceptConn, AppinConnOpened, AppinMsg, AppinStatus, KernelAppin};
+use tas_abi::ll::{FlextcpConnection, FlextcpContext};
+
+use crate::calls::{self, Abort};
+use crate::conn::{self, EARLY_DATA, EARLY_FIN, MOVING, RESET, Status};
+use crate::context::{self, KERNEL_ENTRY, Step};
+use crate::core_poll::deliver_early;
+use crate::events::{Event, Events};
+use crate::ffi::{ConnRef, ListenerRef, queues, seams};
+use crate::pending;
+
+/// Delivers the answers that wait. Returns whether there were any.
+pub(crate) fn poll(ctx: &mut FlextcpContext, out: &mut Events<'_>) -> bool {
+    let mut busy = false;
+    while let Some(queue) = queues::kout(ctx) {
+        let mut pos = ctx.kout_head.wrapping_mul(KERNEL_ENTRY);
+        let Some(entry) = queue.peek(pos) else { break };
+        busy = true;
+        let step = match AppinMsg::try_from(KernelAppin::from_bytes(&entry)) {
+            Ok(msg) => deliver(ctx, msg, out),
+            Err(_) => Step::Done,
+        };
+        if step == Step::Blocked {
+            break;
+        }
+        queue.pop(&mut pos);
+        ctx.kout_head = pos / KERNEL_ENTRY;
+    }
+    busy
+}
+
+fn deliver(ctx: &mut FlextcpContext, msg: AppinMsg, out: &mut Events<'_>) -> Step {
+    match msg {
+        AppinMsg::ConnOpened(m) => match ConnRef::from_opaque(m.opaque) {
+            Some(conn) => connected(ctx, conn, &Answer::from(&m), out),
+            None => Step::Done,
+        },
+        AppinMsg::AcceptedConn(m) => match ConnRef::from_opaque(m.opaque) {
+            Some(conn) => connected(ctx, conn, &Answer::from(&m), out),
+            None => Step::Done,
+        },
+        AppinMsg::ListenNewconn(m) => match ListenerRef::from_opaque(m.opaque) {
+            Some(lst) => emit(Event::ListenNewconn(lst, m.remote_ip, m.remote_port), out),
+            None => Step::Done,
+        },
+        AppinMsg::StatusListenOpen(m) => match ListenerRef::from_opaque(m.opaque) {
+            Some(lst) => listening(lst, m.status, out),
+            None => Step::Done,
+        },
+        AppinMsg::StatusConnClose(m) => match ConnRef::from_opaque(m.opaque) {
+            Some(conn) => closed(ctx, conn, &m, out),
+            None => Step::Done,
+        },
+        AppinMsg::StatusConnMove(m) => match ConnRef::from_opaque(m.opaque) {
+            Some(conn) => moved(ctx, conn, &m, out),
+            None => Step::Done,
+        },
+        // The application asked for nothing that these would answer.
+        AppinMsg::StatusListenClose(_) | AppinMsg::StatusReqScale(_) => Step::Done,
+    }
+}
+
+fn emit(event: Event, out: &mut Events<'_>) -> Step {
+    if !out.has_room(1) {
+        return Step::Blocked;
+    }
+    out.push(event);
+    Step::Done
+}
+
+/// A status as events carry it.
+fn event_status(status: i32) -> i16 {
+    i16::try_from(status).unwrap_or(-(libc::EPROTO as i16))
+}
+
+fn listening(lst: ListenerRef, status: i32, out: &mut Events<'_>) -> Step {
+    let step = emit(Event::ListenOpen(lst, event_status(status)), out);
+    if step == Step::Done {
+        lst.with(|l| {
+            l.status = if status == 0 {
+                calls::LISTEN_OPEN
+            } else {
+                calls::LISTEN_CLOSED
+            };
+        });
+    }
+    step
+}
+
+/// What the answers to open and accept have in common.
+struct Answer {
+    status: i32,
+    rx: (u64, u32),
+    tx: (u64, u32),
+    seq_rx: u32,
+    seq_tx: u32,
+    flow_id: u32,
+    fn_core: u16,
+    local_ip: u32,
+    /// Known to the application on an open.
+    remote: Option<(u32, u16)>,
+    /// Known to the application on an accept.
+    local_port: Option<u16>,
+}
+
+impl From<&AppinConnOpened> for Answer {
+    fn from(m: &AppinConnOpened) -> Answer {
+        Answer {
+            status: m.status,
+            rx: (m.rx_off, m.rx_len),
+            tx: (m.tx_off, m.tx_len),
+            seq_rx: m.seq_rx,
+            seq_tx: m.seq_tx,
+            flow_id: m.flow_id,
+            fn_core: m.fn_core,
+            local_ip: m.local_ip,
+            remote: None,
+            local_port: Some(m.local_port),
+        }
+    }
+}
+
+impl From<&AppinAcceptConn> for Answer {
+    fn from(m: &AppinAcceptConn) -> Answer {
+        Answer {
+            status: m.status,
+            rx: (m.rx_off, m.rx_len),
+            tx: (m.tx_off, m.tx_len),
+            seq_rx: m.seq_rx,
+            seq_tx: m.seq_tx,
+            flow_id: m.flow_id,
+            fn_core: m.fn_core,
+            local_ip: m.local_ip,
+            remote: Some((m.remote_ip, m.remote_port)),
+            local_port: None,
+        }
+    }
+}
+
+fn install(c: &mut FlextcpConnection, a: &Answer) {
+    c.rxb_base = seams::mem_at(a.rx.0);
+    c.rxb_len = a.rx.1;
+    c.txb_base = seams::mem_at(a.tx.0);
+    c.txb_len = a.tx.1;
+    c.seq_rx = a.seq_rx;
+    c.seq_tx = a.seq_tx;
+    c.flow_id = a.flow_id;
+    c.fn_core = a.fn_core;
+    c.local_ip = a.local_ip;
+    if let Some((ip, port)) = a.remote {
+        c.remote_ip = ip;
+        c.remote_port = port;
+    }
+    if let Some(port) = a.local_port {
+        c.local_port = port;
+    }
+}
+
+/// The answer to open or accept. It stays queued until everything that arrived
+/// ahead of it is delivered as well.
+fn connected(
+    ctx: &mut FlextcpContext,
+    conn: ConnRef,
+    answer: &Answer,
+    out: &mut Events<'_>,
+) -> Step {
+    let status = event_status(answer.status);
+    let event = match conn.with(|c| conn::status(c)) {
+        Some(Status::OpenRequested) => Event::ConnOpen(conn, status),
+        Some(Status::AcceptRequested) => Event::ListenAccept(conn, status),
+        Some(Status::Open) => return deliver_early(ctx, conn, out),
+        Some(Status::CloseOpening) => {
+            // The answer to the close follows.
+            conn.with(|c| c.status = Status::CloseRequested as u8);
+            return Step::Done;
+        }
+        Some(Status::CloseDeferred) => return close_now(ctx, conn, answer, out),
+        _ => return Step::Done,
+    };
+    if emit(event, out) == Step::Blocked {
+        return Step::Blocked;
+    }
+    if answer.status != 0 {
+        conn.with(|c| c.status = Status::Closed as u8);
+        return Step::Done;
+    }
+    conn.with(|c| {
+        install(c, answer);
+        c.status = Status::Open as u8;
+    });
+    if conn.with(|c| conn::has(c, EARLY_DATA | EARLY_FIN)) {
+        return deliver_early(ctx, conn, out);
+    }
+    Step::Done
+}
+
+/// A close that had to wait for the answer to open or accept.
+fn close_now(
+    ctx: &mut FlextcpContext,
+    conn: ConnRef,
+    answer: &Answer,
+    out: &mut Events<'_>,
+) -> Step {
+    if answer.status != 0 {
+        let step = emit(Event::Closed(conn, 0), out);
+        if step == Step::Done {
+            context::forget_updates(ctx, conn);
+            conn.with(|c| c.status = Status::Closed as u8);
+        }
+        return step;
+    }
+    conn.with(|c| install(c, answer));
+    match calls::request_close(ctx, conn, Abort::Reset) {
+        Ok(()) => {
+            conn.with(|c| c.status = Status::CloseRequested as u8);
+            Step::Done
+        }
+        Err(_) => Step::Blocked,
+    }
+}
+
+fn closed(
+    ctx: &mut FlextcpContext,
+    conn: ConnRef,
+    answer: &AppinStatus,
+    out: &mut Events<'_>,
+) -> Step {
+    let status = match conn.with(|c| conn::status(c)) {
+        Some(Status::CloseRequested) if conn.with(|c| !conn::has(c, RESET)) => answer.status,
+        Some(Status::CloseRequested | Status::ResetClosing) => -libc::ECONNRESET,
+        Some(Status::CloseOpening) if answer.status != 0 => {
+            conn.with(|c| c.status = Status::CloseDeferred as u8);
+            return Step::Done;
+        }
+        Some(Status::CloseOpening) => 0,
+        _ => return Step::Done,
+    };
+    if emit(Event::Closed(conn, event_status(status)), out) == Step::Blocked {
+        return Step::Blocked;
+    }
+    context::forget_updates(ctx, conn);
+    conn.with(|c| c.status = Status::Closed as u8);
+    Step::Done
+}
+
+fn moved(
+    ctx: &mut FlextcpContext,
+    conn: ConnRef,
+    answer: &AppinStatus,
+    out: &mut Events<'_>,
+) -> Step {
+    if conn.with(|c| conn::status(c) != Some(Status::Open) || !conn::has(c, MOVING)) {
+        return Step::Done;
+    }
+    let step = emit(Event::Moved(conn, event_status(answer.status)), out);
+    if step == Step::Done {
+        conn.with(|c| c.flags &= !MOVING);
+        pending::post(ctx, conn);
+    }
+    step
+}

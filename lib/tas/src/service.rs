@@ -1,0 +1,167 @@
+//! The process's connection to the service.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tas_abi::appif::{UxsockQueue, UxsockResponse};
+use tas_abi::ll::{FLEXTCP_MAX_CONTEXTS, FlextcpContext};
+use tas_shm::EventFd;
+
+use crate::error::{Error, Result};
+use crate::ffi::{seams, sys};
+use crate::handshake::{self, Connection, Regions};
+use crate::wait;
+
+/// Bytes of a context's queue core to application, as the original asks for.
+const RXQ_LEN: u32 = 64 * 32 * 1024;
+/// Bytes of a context's queue application to core.
+const TXQ_LEN: u32 = 64 * 8192;
+/// Bytes of an entry of the slow path's queues.
+const KERNEL_ENTRY: u32 = 64;
+
+static CONNECTION: Mutex<Option<Connection>> = Mutex::new(None);
+static SOCKET: AtomicI32 = AtomicI32::new(-1);
+static KICK_FD: AtomicI32 = AtomicI32::new(-1);
+static GONE: AtomicBool = AtomicBool::new(false);
+static CONTEXTS: AtomicI32 = AtomicI32::new(0);
+
+/// A panic elsewhere leaves the connection as it was: every change to it is a
+/// single assignment.
+fn connection() -> MutexGuard<'static, Option<Connection>> {
+    CONNECTION.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Connects to the service, with a region of this process's own if the
+/// service offers that, else to the region shared by all.
+///
+/// # Errors
+/// `EALREADY` if the process is connected. A child made by fork is not: it
+/// connects for itself.
+pub fn connect() -> Result<()> {
+    let mut current = connection();
+    let ours = current
+        .as_ref()
+        .is_some_and(|c| c.pid == std::process::id());
+    if ours && seams::has_info() {
+        return Err(Error::failure(
+            libc::EALREADY,
+            "already connected to the service",
+        ));
+    }
+    let fresh = handshake::connect()?;
+    for (core, event) in fresh.cores.iter().enumerate() {
+        seams::set_core_evfd(core, event.as_fd().as_raw_fd());
+    }
+    SOCKET.store(fresh.socket.as_raw_fd(), Ordering::Relaxed);
+    KICK_FD.store(fresh.slow_path.as_fd().as_raw_fd(), Ordering::Relaxed);
+    GONE.store(false, Ordering::Relaxed);
+    *current = Some(fresh);
+    Ok(())
+}
+
+/// Maps the service's information and the memory shared with it; both stay
+/// mapped.
+pub fn map_regions() -> Result<Regions> {
+    match connection().as_ref().and_then(|c| c.isolated.as_ref()) {
+        Some(isolated) => handshake::map_isolated(isolated),
+        None => handshake::map_legacy(),
+    }
+}
+
+/// Makes a context: zeroes it, makes its eventfd and registers it.
+///
+/// # Errors
+/// `EMFILE` beyond 32 in a process.
+pub fn create_context(ctx: &mut FlextcpContext) -> Result<()> {
+    *ctx = zerocopy::FromZeros::new_zeroed();
+    let most = FLEXTCP_MAX_CONTEXTS as i32;
+    let id = CONTEXTS
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+            (n < most).then_some(n + 1)
+        })
+        .map_err(|_| Error::failure(libc::EMFILE, "more than 32 contexts in a process"))?;
+    let registered = EventFd::new()
+        .map_err(|error| Error::io("cannot make an eventfd", &error))
+        .and_then(|event| {
+            ctx.evfd = event.as_fd().as_raw_fd();
+            ctx.ctx_id = id as u16;
+            seams::kernel_newctx(ctx)?;
+            // The context keeps it until the process ends.
+            std::mem::forget(event);
+            Ok(())
+        });
+    if registered.is_err() {
+        CONTEXTS.fetch_sub(1, Ordering::Relaxed);
+        ctx.evfd = -1;
+        return registered;
+    }
+    wait::start(ctx);
+    Ok(())
+}
+
+/// Registers a context with the service and fills in its queues.
+pub fn register_context(ctx: &mut FlextcpContext) -> Result<()> {
+    let current = connection();
+    let connection = current.as_ref().ok_or(Error::failure(
+        libc::ENOTCONN,
+        "not connected to the service",
+    ))?;
+    let evfd = sys::duplicate(ctx.evfd).map_err(|error| Error::io("not a context", &error))?;
+    let (response, queues) = handshake::request_context(connection, RXQ_LEN, TXQ_LEN, evfd.as_fd())
+        .inspect_err(|_| look())?;
+    fill_in(ctx, &response, &queues);
+    Ok(())
+}
+
+fn fill_in(ctx: &mut FlextcpContext, response: &UxsockResponse, queues: &[UxsockQueue]) {
+    ctx.kin_base = seams::mem_at(response.app_out_off).cast();
+    ctx.kin_len = response.app_out_len / KERNEL_ENTRY;
+    ctx.kout_base = seams::mem_at(response.app_in_off).cast();
+    ctx.kout_len = response.app_in_len / KERNEL_ENTRY;
+    ctx.rxq_len = RXQ_LEN;
+    ctx.txq_len = TXQ_LEN;
+    ctx.db_id = response.flexnic_db_id;
+    ctx.num_queues = queues.len() as u16;
+    for (q, offsets) in ctx.queues.iter_mut().zip(queues) {
+        q.rxq_base = seams::mem_at(offsets.rxq_off).cast();
+        q.txq_base = seams::mem_at(offsets.txq_off).cast();
+        q.txq_avail = TXQ_LEN;
+    }
+}
+
+/// Wakes the slow path, unless it never sleeps.
+pub fn kick() {
+    if seams::poll_cycle_tas() != u64::MAX {
+        sys::notify(KICK_FD.load(Ordering::Relaxed));
+    }
+}
+
+/// The socket whose end tells that the service is gone, -1 without one.
+pub fn socket() -> i32 {
+    SOCKET.load(Ordering::Relaxed)
+}
+
+/// Looks whether the service is gone.
+pub(crate) fn look() {
+    if sys::hung_up(socket()) {
+        lost();
+    }
+}
+
+/// The service is gone. Said once.
+pub(crate) fn lost() {
+    if !GONE.swap(true, Ordering::Relaxed) {
+        sys::complain(format_args!("the service is gone"));
+    }
+}
+
+/// # Errors
+/// `ECONNRESET` once the service is known to be gone.
+pub fn check_alive() -> Result<()> {
+    if GONE.load(Ordering::Relaxed) {
+        Err(Error::GONE)
+    } else {
+        Ok(())
+    }
+}
