@@ -41,7 +41,8 @@ DOCS := doc/options.md share/man share/completions
 .DELETE_ON_ERROR:
 .PHONY: all products rust dpdk clean distclean install uninstall deps headers docs fmt lint bench \
 	tests run-tests tests-full run-tests-full demo \
-	check check-rust check-docs check-loom check-headers check-abi check-c check-options check-install check-full
+	check check-rust check-docs check-loom check-headers check-abi check-c check-options \
+	check-install check-full
 
 all: $(PRODUCTS)
 
