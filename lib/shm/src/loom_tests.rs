@@ -75,21 +75,23 @@ fn a_free_slot_means_that_the_entry_was_read() {
             seen.with_mut(|seen| unsafe { *seen = 1 });
             assert!(other.slots().pop(&mut pos).is_some());
         });
-        if queue.slots().is_free(0) {
-            // SAFETY: the consumer's write came before its release of the slot.
-            assert_eq!(taken.with(|taken| unsafe { *taken }), 1);
+        while !queue.slots().is_free(0) {
+            thread::yield_now();
         }
+        // SAFETY: the consumer's write came before its release of the slot.
+        assert_eq!(taken.with(|taken| unsafe { *taken }), 1);
         consumer.join().unwrap();
     });
 }
 
-/// A constant-rate counter that both sides agree on. Each look takes a tick.
+/// A counter that both sides agree on and that moves when they look at it.
 /// Relaxed: time alone orders nothing, so that the model finds missing fences.
 struct Clock(AtomicU64);
 
 impl Clock {
-    fn now(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
+    /// Lets `ticks` pass, then looks.
+    fn after(&self, ticks: u64) -> u64 {
+        self.0.fetch_add(ticks, Ordering::Relaxed) + ticks
     }
 }
 
@@ -114,9 +116,10 @@ impl Event {
     }
 }
 
-fn no_wakeup_is_lost(poll_cycle: u64, entries: u8) {
+/// `idle` ticks pass between two polls of the consumer, one between two entries.
+fn no_wakeup_is_lost(poll_cycle: u64, idle: u64, entries: u8) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
+    model.preemption_bound = Some(4);
     model.check(move || {
         let queue = Queue::new(entries.into());
         let clock = Arc::new(Clock(AtomicU64::new(100)));
@@ -131,23 +134,23 @@ fn no_wakeup_is_lost(poll_cycle: u64, entries: u8) {
             let mut throttle = Throttle::new(poll_cycle);
             for value in 1..=entries {
                 slots.push(&mut pos, &[value; 16]).unwrap();
-                if throttle.due(|| time.now()) {
+                if throttle.due(|| time.after(1)) {
                     bell.notify();
                 }
             }
         });
 
         let (slots, mut pos) = (queue.slots(), 0);
-        let mut gate = SleepGate::starting(poll_cycle, || clock.now());
+        let mut gate = SleepGate::starting(poll_cycle, || clock.after(0));
         let mut taken = 0;
         while taken < entries {
             if slots.pop(&mut pos).is_some() {
                 taken += 1;
-                gate.active_at(|| clock.now());
-            } else if gate.may_sleep_at(|| clock.now()) {
+                gate.active_at(|| clock.after(0));
+            } else if gate.may_sleep_at(|| clock.after(idle)) {
                 if !slots.ready(pos) {
                     event.wait_and_drain();
-                    gate.active_at(|| clock.now());
+                    gate.active_at(|| clock.after(0));
                 }
             } else {
                 thread::yield_now();
@@ -158,18 +161,23 @@ fn no_wakeup_is_lost(poll_cycle: u64, entries: u8) {
 }
 
 #[test]
-fn no_wakeup_is_lost_between_sleepers() {
-    no_wakeup_is_lost(0, 2);
+fn no_wakeup_is_lost_by_a_consumer_that_looks_rarely() {
+    no_wakeup_is_lost(1, 2, 2);
 }
 
 #[test]
-fn no_wakeup_is_lost_between_pollers() {
-    no_wakeup_is_lost(1, 2);
+fn no_wakeup_is_lost_by_a_consumer_that_polls_for_long() {
+    no_wakeup_is_lost(2, 1, 2);
+}
+
+#[test]
+fn no_wakeup_is_lost_by_a_consumer_that_sleeps_at_once() {
+    no_wakeup_is_lost(0, 1, 2);
 }
 
 #[test]
 fn no_wakeup_is_lost_over_several_kicks() {
-    no_wakeup_is_lost(1, 3);
+    no_wakeup_is_lost(1, 2, 3);
 }
 
 /// One flow and its owner.
