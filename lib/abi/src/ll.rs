@@ -308,7 +308,7 @@ pub union FlextcpEventData {
 #[derive(Clone, Copy, FromZeros, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct FlextcpEvent {
-    /// A [`FlextcpEventType`].
+    /// `FLEXTCP_EV_*`.
     pub event_type: u8,
     /// Payload.
     pub ev: FlextcpEventData,
@@ -316,7 +316,7 @@ pub struct FlextcpEvent {
 
 assert_layout!(FlextcpEvent, size 32, align 8, { event_type: 0, ev: 8 });
 
-/// Types of [`FlextcpEvent`].
+/// Types of [`FlextcpEvent`], its `event_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum FlextcpEventType {

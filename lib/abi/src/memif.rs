@@ -46,10 +46,10 @@ pub const FLEXNIC_PL_FLOWST_TXFIN: u64 = 16;
 /// Flag in `rx_base_sp`: the peer has closed its direction.
 pub const FLEXNIC_PL_FLOWST_RXFIN: u64 = 32;
 /// Bits of `rx_base_sp` that are the place of the receive buffer.
-pub const FLEXNIC_PL_FLOWST_RX_MASK: u64 = !63;
+pub const FLEXNIC_PL_FLOWST_RX_MASK: u64 = !63u64;
 
 /// Flag in a lookup table entry's `flow_id`: the entry is in use.
-pub const FLEXNIC_PL_FLOWHTE_VALID: u32 = 1 << 31;
+pub const FLEXNIC_PL_FLOWHTE_VALID: u32 = 1u32 << 31;
 /// Shift of the position within the neighbourhood in an entry's `flow_id`.
 pub const FLEXNIC_PL_FLOWHTE_POSSHIFT: u32 = 29;
 

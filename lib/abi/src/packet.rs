@@ -50,25 +50,25 @@ pub const ARP_OPER_REPLY: u16 = 2;
 /// Bytes of a TCP header without options.
 pub const TCP_HLEN: usize = 20;
 /// The sender has finished sending.
-pub const TCP_FIN: u32 = 0x01;
+pub const TCP_FIN: u32 = 0x01u32;
 /// Synchronize sequence numbers.
-pub const TCP_SYN: u32 = 0x02;
+pub const TCP_SYN: u32 = 0x02u32;
 /// Reset the connection.
-pub const TCP_RST: u32 = 0x04;
+pub const TCP_RST: u32 = 0x04u32;
 /// Push.
-pub const TCP_PSH: u32 = 0x08;
+pub const TCP_PSH: u32 = 0x08u32;
 /// The acknowledgement number is valid.
-pub const TCP_ACK: u32 = 0x10;
+pub const TCP_ACK: u32 = 0x10u32;
 /// The urgent pointer is valid.
-pub const TCP_URG: u32 = 0x20;
+pub const TCP_URG: u32 = 0x20u32;
 /// Congestion experienced (RFC 3168 section 6.1).
-pub const TCP_ECE: u32 = 0x40;
+pub const TCP_ECE: u32 = 0x40u32;
 /// Congestion window reduced (RFC 3168 section 6.1).
-pub const TCP_CWR: u32 = 0x80;
+pub const TCP_CWR: u32 = 0x80u32;
 /// ECN nonce (RFC 3540, historic).
-pub const TCP_NS: u32 = 0x100;
+pub const TCP_NS: u32 = 0x100u32;
 /// All flags.
-pub const TCP_FLAGS: u32 = 0x1ff;
+pub const TCP_FLAGS: u32 = 0x1ffu32;
 /// Option kind: end of the list.
 pub const TCP_OPT_END_OF_OPTIONS: u8 = 0;
 /// Option kind: padding.

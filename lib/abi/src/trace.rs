@@ -6,6 +6,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::be::VolatileU64;
 
+/// Name of a core's trace region, for `printf` with the core's number.
+pub const FLEXNIC_TRACE_NAME: &str = "flexnic_trace_%u";
+
 /// A frame was received.
 pub const FLEXNIC_TRACE_EV_RXPKT: u16 = 1;
 /// A frame was sent.

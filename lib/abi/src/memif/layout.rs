@@ -32,7 +32,7 @@ pub struct KrxPacket {
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
 pub union KrxData {
-    /// For [`FLEXTCP_PL_KRX_PACKET`](super::FLEXTCP_PL_KRX_PACKET).
+    /// For `FLEXTCP_PL_KRX_PACKET`.
     pub packet: KrxPacket,
     /// All bytes.
     pub raw: [u8; 55],
@@ -75,9 +75,9 @@ pub struct KtxConnRetran {
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
 pub union KtxData {
-    /// For [`FLEXTCP_PL_KTX_PACKET`](super::FLEXTCP_PL_KTX_PACKET).
+    /// For `FLEXTCP_PL_KTX_PACKET`.
     pub packet: KtxPacket,
-    /// For [`FLEXTCP_PL_KTX_CONNRETRAN`](super::FLEXTCP_PL_KTX_CONNRETRAN).
+    /// For `FLEXTCP_PL_KTX_CONNRETRAN`.
     pub connretran: KtxConnRetran,
     /// All bytes.
     pub raw: [u8; 63],
@@ -101,7 +101,7 @@ assert_layout!(KtxEntry, size 64, align 1, { msg: 0, r#type: 63 });
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
 pub union ArxData {
-    /// For [`FLEXTCP_PL_ARX_CONNUPDATE`](super::FLEXTCP_PL_ARX_CONNUPDATE).
+    /// For `FLEXTCP_PL_ARX_CONNUPDATE`.
     pub connupdate: ArxConnUpdate,
     /// All bytes.
     pub raw: [u8; 31],
@@ -124,7 +124,7 @@ assert_layout!(Arx, size 32, align 1, { raw: 0, type_: 31 });
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
 pub union AtxData {
-    /// For [`FLEXTCP_PL_ATX_CONNUPDATE`](super::FLEXTCP_PL_ATX_CONNUPDATE).
+    /// For `FLEXTCP_PL_ATX_CONNUPDATE`.
     pub connupdate: AtxConnUpdate,
     /// All bytes.
     pub raw: [u8; 15],

@@ -111,7 +111,7 @@ pub extern "C" fn util_timeout_time_us() -> u32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn util_timeout_init(
     mgr: *mut TimeoutManager,
-    handler: Option<unsafe extern "C" fn(timeout: *mut Timeout, type_: u8, opaque: *mut c_void)>,
+    handler: Option<unsafe extern "C" fn(timeout: *mut Timeout, r#type: u8, opaque: *mut c_void)>,
     opaque: *mut c_void,
 ) -> c_int {
     if mgr.is_null() || handler.is_none() {
@@ -140,10 +140,10 @@ pub unsafe extern "C" fn util_timeout_arm(
     mgr: *mut TimeoutManager,
     to: *mut Timeout,
     us: u32,
-    type_: u8,
+    r#type: u8,
 ) {
     // SAFETY: passed on from the caller.
-    unsafe { util_timeout_arm_ts(mgr, to, us, type_, util_timeout_time_us()) }
+    unsafe { util_timeout_arm_ts(mgr, to, us, r#type, util_timeout_time_us()) }
 }
 
 /// The same as `util_timeout_arm` at time `cur_ts`, from
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn util_timeout_arm_ts(
     mgr: *mut TimeoutManager,
     to: *mut Timeout,
     us: u32,
-    type_: u8,
+    r#type: u8,
     cur_ts: u32,
 ) {
     let (Some(mgr), Some(to)) = (NonNull::new(mgr), NonNull::new(to)) else {
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn util_timeout_arm_ts(
     // uninitialised: all of it is written here, before any of it is read.
     unsafe {
         to.write(Timeout {
-            timeout_type: u32::from(type_),
+            timeout_type: u32::from(r#type),
             timeout_due: cur_ts,
             next: None,
             prev: None,
@@ -224,8 +224,8 @@ pub unsafe extern "C" fn util_timeout_poll_ts(mgr: *mut TimeoutManager, cur_ts: 
         unsafe {
             let manager = mgr.as_ptr();
             if let Some(handler) = (*manager).handler {
-                let type_ = (*due.as_ptr()).timeout_type as u8;
-                handler(due.as_ptr(), type_, (*manager).handler_opaque);
+                let r#type = (*due.as_ptr()).timeout_type as u8;
+                handler(due.as_ptr(), r#type, (*manager).handler_opaque);
             }
         }
     }

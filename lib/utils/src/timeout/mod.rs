@@ -1,8 +1,8 @@
 //! Timeouts that lie in their owner's memory, linked into lists by due time.
 //!
 //! The clock counts microseconds in 32 bits and wraps after 71 minutes. So
-//! times are compared relative to now: the last [`OVERDUE_MAX`] microseconds
-//! are the past, all others the future.
+//! times are compared relative to now: the last 18 minutes are the
+//! past, all else is the future.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -45,7 +45,7 @@ pub struct TimeoutManager {
     pub due_last: Option<NonNull<Timeout>>,
     /// Called once for every timeout that is due.
     pub handler:
-        Option<unsafe extern "C" fn(timeout: *mut Timeout, type_: u8, opaque: *mut c_void)>,
+        Option<unsafe extern "C" fn(timeout: *mut Timeout, r#type: u8, opaque: *mut c_void)>,
     /// Passed to the handler.
     pub handler_opaque: *mut c_void,
 }
@@ -57,9 +57,9 @@ const _: () = {
 };
 
 /// Longest time in microseconds by which a timeout may be overdue (18 minutes).
-pub const OVERDUE_MAX: u32 = 1 << 30;
+const OVERDUE_MAX: u32 = 1 << 30;
 /// Longest timeout in microseconds (53 minutes); longer ones are shortened.
-pub const TIMEOUT_MAX: u32 = u32::MAX - OVERDUE_MAX;
+const TIMEOUT_MAX: u32 = u32::MAX - OVERDUE_MAX;
 
 /// Position of `time` on a scale whose start is the earliest past.
 const fn key(time: u32, now: u32) -> u32 {
