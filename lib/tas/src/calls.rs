@@ -115,7 +115,11 @@ fn unused() -> FlextcpConnection {
 /// # Errors
 /// `EAGAIN` when a queue is full, `ENOTCONN` when the connection is not in
 /// use or closing already.
+///
+/// After `ECONNRESET`, the service being gone, the memory is the caller's at
+/// once.
 pub fn close(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
+    service::check_alive().inspect_err(|_| pending::unlink(ctx, conn))?;
     match conn.with(|c| conn::status(c)) {
         Some(Status::Open) => close_open(ctx, conn),
         Some(Status::OpenRequested | Status::AcceptRequested) => {

@@ -182,14 +182,11 @@ pub fn rx_done(c: &mut FlextcpConnection, len: usize) -> Result<bool> {
     Ok(c.rxb_bump > c.rxb_len / 4)
 }
 
-/// Whether there is something to tell the core, and it may be told now.
-pub fn may_post(c: &FlextcpConnection) -> bool {
-    status(c) == Some(Status::Open) && !has(c, RESET | MOVING)
-}
-
-/// The update that tells the core everything it does not know yet.
+/// The update that tells the core everything it does not know yet. A core
+/// wants to know nothing of a connection that is closing or was reset.
 pub fn bump(c: &FlextcpConnection) -> Option<AtxConnUpdate> {
-    if c.rxb_bump == 0 && c.txb_bump == 0 {
+    let open = status(c) == Some(Status::Open) && !has(c, RESET);
+    if !open || (c.rxb_bump == 0 && c.txb_bump == 0) {
         return None;
     }
     // The FIN's byte is the last of the stream, so it is in this bump if any

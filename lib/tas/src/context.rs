@@ -6,6 +6,7 @@ use tas_abi::ll::FlextcpContext;
 use tas_abi::memif::{ArxConnUpdate, Atx, AtxMsg};
 use tas_shm::PushError;
 
+use crate::conn::MOVING;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::ffi::{self, ConnRef, queues};
@@ -30,9 +31,9 @@ pub(crate) enum Step {
 /// What became of a connection's update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Posted {
-    /// Posted, or there was none.
+    /// Posted, or there was nothing to post.
     Done,
-    /// The connection is being moved or is not open.
+    /// The connection is being moved.
     NotNow,
     /// The core's queue is full.
     Full,
@@ -63,11 +64,11 @@ pub fn has_room(ctx: &FlextcpContext, core: u16) -> bool {
 
 /// Posts the connection's update, if it has one and it may be posted.
 pub(crate) fn try_post(ctx: &mut FlextcpContext, conn: ConnRef) -> Posted {
-    let (may, core, bump) = conn.with(|c| (conn::may_post(c), c.fn_core, conn::bump(c)));
+    let (moving, core, bump) = conn.with(|c| (conn::has(c, MOVING), c.fn_core, conn::bump(c)));
     let Some(bump) = bump else {
         return Posted::Done;
     };
-    if !may {
+    if moving {
         return Posted::NotNow;
     }
     let Some((queue, mut tail)) = queues::txq(ctx, core) else {

@@ -121,8 +121,8 @@ pub unsafe extern "C" fn flextcp_context_poll(
 /// `ctx` is null or points to a context.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn flextcp_context_waitfd(ctx: *mut FlextcpContext) -> c_int {
-    // SAFETY: the caller's promise.
     guard("flextcp_context_waitfd", || {
+        // SAFETY: the caller's promise.
         Ok(unsafe { context(ctx)? }.evfd)
     })
 }
@@ -135,8 +135,8 @@ pub unsafe extern "C" fn flextcp_context_waitfd(ctx: *mut FlextcpContext) -> c_i
 /// `ctx` is null or points to a context.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn flextcp_context_canwait(ctx: *mut FlextcpContext) -> c_int {
-    // SAFETY: the caller's promise.
     guard("flextcp_context_canwait", || {
+        // SAFETY: the caller's promise.
         wait::can_wait(unsafe { context(ctx)? }).map(|()| 0)
     })
 }
@@ -235,7 +235,9 @@ pub unsafe extern "C" fn flextcp_connection_open(
 
 /// Closes a connection, in whatever state. The answer is
 /// `FLEXTCP_EV_CONN_CLOSED`, after which its memory is the caller's again. If
-/// either direction is still open, the peer gets a RST.
+/// either direction is still open, the peer gets a RST. Returns -1 with errno
+/// `EAGAIN` when a queue is full, and `ECONNRESET` when the service is gone:
+/// then the memory is the caller's at once.
 ///
 /// A connection that the peer has reset closes by itself, with status
 /// `-ECONNRESET`; a close in between succeeds and adds no second event.

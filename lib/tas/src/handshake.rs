@@ -16,7 +16,7 @@ use tas_abi::memif::{
     FLEXNIC_NAME_DMA_MEM, FLEXNIC_NAME_INFO, FLEXNIC_NAME_INTERNAL_MEM, FlexnicInfo,
 };
 use tas_shm::fdpass::{abstract_connect, recv_with_fds, send_with_fds};
-use tas_shm::{Backing, EventFd, Mapping};
+use tas_shm::{Backing, Mapping};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::error::{Error, Result};
@@ -35,9 +35,9 @@ pub(crate) struct Connection {
     /// Open as long as the application wants to be served.
     pub socket: UnixStream,
     /// Wakes the slow path.
-    pub slow_path: EventFd,
+    pub slow_path: OwnedFd,
     /// Wakes the cores.
-    pub cores: Vec<EventFd>,
+    pub cores: Vec<OwnedFd>,
     /// The application's own region, if it has one.
     pub isolated: Option<Isolated>,
     /// The process that connected.
@@ -87,14 +87,11 @@ fn greet(socket: UnixStream, isolating: bool) -> Result<Connection> {
     if cores_num == 0 || cores_num > FLEXTCP_MAX_FTCPCORES {
         return Err(protocol("the service names an impossible number of cores"));
     }
-    let slow_path = event_fd(slow_path)?;
     let mut cores = Vec::with_capacity(cores_num);
     while cores.len() < cores_num {
         let count = (cores_num - cores.len()).min(CORES_PER_MESSAGE);
         let mut byte = [0];
-        for fd in receive(&socket, &mut byte, count)? {
-            cores.push(event_fd(fd)?);
-        }
+        cores.extend(receive(&socket, &mut byte, count)?);
     }
     Ok(Connection {
         socket,
@@ -135,10 +132,6 @@ fn greet_isolated(socket: &UnixStream) -> Result<Greeting> {
             region_len,
         }),
     ))
-}
-
-fn event_fd(fd: OwnedFd) -> Result<EventFd> {
-    EventFd::from_peer(fd).map_err(|error| Error::io("handshake", &error))
 }
 
 /// Receives exactly `buf` and `count` descriptors with it.

@@ -51,10 +51,10 @@ pub fn connect() -> Result<()> {
     }
     let fresh = handshake::connect()?;
     for (core, event) in fresh.cores.iter().enumerate() {
-        seams::set_core_evfd(core, event.as_fd().as_raw_fd());
+        seams::set_core_evfd(core, event.as_raw_fd());
     }
     SOCKET.store(fresh.socket.as_raw_fd(), Ordering::Relaxed);
-    KICK_FD.store(fresh.slow_path.as_fd().as_raw_fd(), Ordering::Relaxed);
+    KICK_FD.store(fresh.slow_path.as_raw_fd(), Ordering::Relaxed);
     GONE.store(false, Ordering::Relaxed);
     *current = Some(fresh);
     Ok(())
