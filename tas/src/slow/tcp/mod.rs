@@ -3,111 +3,251 @@
 //! [`TcpControl`] holds the listeners, the connections that are being opened, a record of every
 //! installed flow, TIME-WAIT, address resolution and routes. It is told of frames, messages from
 //! the cores, requests of applications and the time, and acts through [`World`] alone.
+//!
+//! A four-tuple stands for at most one [`conn::Conn`]. A flow's record lives from installation
+//! until its slot comes back, which can be after its tuple was given to another connection: an
+//! application may hold on to a connection that the peer has long reset.
 #![forbid(unsafe_code)]
 
+mod arp;
+mod close;
+mod conn;
+mod frames;
+mod ids;
+mod install;
+mod listeners;
+mod neighbours;
+mod open;
+mod passive;
+mod routes;
+mod timewait;
 mod world;
+
+#[cfg(test)]
+mod testing;
+
+use std::collections::HashMap;
+
+use tas_wire::{ChecksumMode, FlowTuple, MacAddr, SegmentFields, TcpTemplate};
 
 pub use world::{Client, ConnName, Errno, Secrets, TcpControlConfig, World};
 
-use tas_wire::Ipv4Addr;
-
-use crate::link::{AppLink, CloseHow, Ended};
+use crate::link::ToFast;
+use crate::proto::handshake::{Expiry, Offer, jittered};
+use crate::proto::isn::IsnSecret;
 use crate::types::{ContextId, CoreId, FlowId, Micros, TenantId};
 
-/// Numbers for the statistics.
+use arp::ArpCache;
+use conn::{Conn, FlowRecord, Named, Step};
+use ids::{FlowIds, Ports, Random, Timers};
+use listeners::Listeners;
+
+/// Longest control segment: headers and all options.
+const CONTROL_FRAME: usize = 128;
+
+/// Numbers for the statistics. The first four are present values, the others only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Installed flows.
     pub connections: u64,
+    /// Connections being opened, by either side.
+    pub opening: u64,
+    /// Connections in TIME-WAIT.
+    pub time_wait: u64,
+    /// Listeners.
+    pub listeners: u64,
+    /// Active opens that succeeded.
+    pub opened: u64,
+    /// Passive opens that succeeded.
+    pub accepted: u64,
+    /// Active opens that failed.
+    pub open_failed: u64,
+    /// SYN and SYN-ACK segments sent again.
+    pub syn_retransmits: u64,
+    /// RST segments sent to segments without a connection.
+    pub resets_sent: u64,
+    /// Frames that could not be parsed.
+    pub malformed: u64,
+    /// Frames addressed to others.
+    pub not_ours: u64,
+    /// Frames from an impossible source.
+    pub bad_source: u64,
+    /// Packets of protocols that are not served.
+    pub unknown_protocol: u64,
+    /// Connections dropped or held back because a backlog was full.
+    pub backlog_full: u64,
+    /// Half-open connections dropped for newer ones.
+    pub half_open_dropped: u64,
+    /// Connections held back because flows, buffers or table places ran out.
+    pub no_buffers: u64,
+    /// Other stations that claim an address of ours.
+    pub arp_conflicts: u64,
+    /// Neighbours that did not answer.
+    pub arp_failures: u64,
+    /// Echo requests answered.
+    pub echoes: u64,
 }
 
 /// TCP control.
 pub struct TcpControl {
-    _cfg: TcpControlConfig,
+    cfg: TcpControlConfig,
+    isn: IsnSecret,
+    random: Random,
+    ids: FlowIds,
+    ports: Ports,
+    conns: HashMap<FlowTuple, Conn>,
+    flows: HashMap<FlowId, FlowRecord>,
+    listeners: Listeners,
+    names: HashMap<(ContextId, u64), Named>,
+    /// Buffers in use by tenant.
+    tenants: HashMap<TenantId, u64>,
+    arp: ArpCache,
+    timers: Timers,
+    /// The last time an address of ours was defended.
+    defended: Option<Micros>,
+    next_serial: u64,
+    next_core: u16,
+    counts: Counts,
 }
 
-#[allow(unused_variables, clippy::unused_self)]
 impl TcpControl {
     /// TCP control without connections.
     #[must_use]
     pub fn new(cfg: TcpControlConfig, secrets: Secrets) -> TcpControl {
-        TcpControl { _cfg: cfg }
+        TcpControl {
+            isn: IsnSecret::new(secrets.isn),
+            random: Random::new(secrets.random),
+            ids: FlowIds::new(cfg.flows),
+            ports: Ports::default(),
+            conns: HashMap::new(),
+            flows: HashMap::new(),
+            listeners: Listeners::default(),
+            names: HashMap::new(),
+            tenants: HashMap::new(),
+            arp: ArpCache::new(cfg.arp_timeout, cfg.arp_timeout_max),
+            timers: Timers::default(),
+            defended: None,
+            next_serial: 0,
+            next_core: 0,
+            counts: Counts::default(),
+            cfg,
+        }
     }
-    /// Announces our addresses (gratuitous ARP, RFC 5227 §2.3).
-    pub fn start(&mut self, w: &mut impl World) {}
-    /// Takes a frame that a core has no flow for. Its checksums are right.
-    pub fn on_frame(&mut self, w: &mut impl World, core: CoreId, frame: &[u8]) {}
-    /// A core is done with a flow.
-    pub fn on_ended(&mut self, w: &mut impl World, flow: FlowId, ended: Ended) {}
-    /// A flow finishes in the background.
-    pub fn on_detached(&mut self, w: &mut impl World, flow: FlowId) {}
-    /// A flow's slot is back.
-    pub fn on_released(&mut self, w: &mut impl World, flow: FlowId) {}
-    /// A flow has moved.
-    pub fn on_moved(&mut self, w: &mut impl World, flow: FlowId, link: AppLink) {}
-    /// Opens a connection; answered by `ConnOpened`.
-    pub fn open(
-        &mut self,
-        w: &mut impl World,
-        client: Client,
-        opaque: u64,
-        ip: Ipv4Addr,
-        port: u16,
-    ) {
-    }
-    /// Closes a connection in any state; answered by `StatusConnClose`.
-    pub fn close(&mut self, w: &mut impl World, client: Client, conn: ConnName, how: CloseHow) {}
-    /// Moves a connection to the context `to`, which the caller knows to be of the same tenant;
-    /// answered by `StatusConnMove` there.
-    pub fn move_conn(&mut self, w: &mut impl World, client: Client, conn: ConnName, to: ContextId) {
-    }
-    /// Opens a listener; answered by `StatusListenOpen`.
-    pub fn listen_open(
-        &mut self,
-        w: &mut impl World,
-        client: Client,
-        opaque: u64,
-        port: u16,
-        backlog: u32,
-        reuseport: bool,
-    ) {
-    }
-    /// Closes a listener; answered by `StatusListenClose`.
-    pub fn listen_close(&mut self, w: &mut impl World, client: Client, opaque: u64, port: u16) {}
-    /// Asks for a connection of a listener; answered by `AcceptedConn`.
-    pub fn accept(
-        &mut self,
-        w: &mut impl World,
-        client: Client,
-        listen_opaque: u64,
-        conn_opaque: u64,
-        port: u16,
-    ) {
-    }
-    /// A context is gone: resets its connections and closes its listeners.
-    pub fn context_gone(&mut self, w: &mut impl World, ctx: ContextId) {}
-    /// A tenant is gone: the same for all its contexts.
-    pub fn tenant_gone(&mut self, w: &mut impl World, tenant: TenantId) {}
-    /// Nothing is left of a tenant: no flow uses its memory.
-    #[must_use]
-    pub fn tenant_idle(&self, tenant: TenantId) -> bool {
-        true
-    }
-    /// Nothing is left of a context: no message for it will follow.
-    #[must_use]
-    pub fn context_idle(&self, ctx: ContextId) -> bool {
-        true
-    }
-    /// Runs the timers that are due.
-    pub fn poll_timers(&mut self, w: &mut impl World) {}
-    /// When [`TcpControl::poll_timers`] has something to do.
-    #[must_use]
-    pub fn next_deadline(&self) -> Micros {
-        Micros::NEVER
-    }
+
     /// Numbers for the statistics.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        Counts {
+            listeners: self.listeners.len() as u64,
+            connections: self.flows.len() as u64,
+            ..self.counts
+        }
+    }
+
+    /// Nothing is left of a tenant: no connection uses its memory any more.
+    #[must_use]
+    pub fn tenant_idle(&self, tenant: TenantId) -> bool {
+        !self.tenants.contains_key(&tenant)
+    }
+
+    /// When [`TcpControl::poll_timers`] has something to do; may be early.
+    #[must_use]
+    pub fn next_deadline(&self) -> Micros {
+        self.timers.next().min(self.arp.deadline())
+    }
+
+    /// Runs the timers that are due.
+    pub fn poll_timers(&mut self, w: &mut impl World) {
+        let now = w.now();
+        self.poll_arp(w, now);
+        while let Some(tuple) = self.timers.take_due(now) {
+            let Some(conn) = self.conns.get(&tuple) else {
+                continue;
+            };
+            match conn.deadline() {
+                Micros::NEVER => continue,
+                later if later > now => {}
+                _ => self.on_timeout(w, tuple, now),
+            }
+            self.arm(&tuple);
+        }
+    }
+
+    /// Sets the timer of a connection that has one.
+    fn arm(&mut self, tuple: &FlowTuple) {
+        if let Some(conn) = self.conns.get(tuple)
+            && conn.deadline() != Micros::NEVER
+        {
+            self.timers.set(conn.deadline(), *tuple);
+        }
+    }
+
+    fn on_timeout(&mut self, w: &mut impl World, tuple: FlowTuple, now: Micros) {
+        let Some(conn) = self.conns.get_mut(&tuple) else {
+            return;
+        };
+        let (expiry, core, mac) = match conn {
+            Conn::Opening(opening) => {
+                let Step::Shaking { handshake, mac } = &mut opening.step else {
+                    return;
+                };
+                if let Some(new) = opening.neighbour.and_then(|ip| self.arp.peek(ip)) {
+                    *mac = new;
+                }
+                (handshake.on_timer(now), opening.core, *mac)
+            }
+            Conn::HalfOpen(half) => (half.handshake.on_timer(now), half.core, half.mac),
+            Conn::TimeWait(_) => return self.forget_time_wait(&tuple),
+            Conn::Flow(_) => return,
+        };
+        match expiry {
+            Expiry::Early => {}
+            Expiry::Retransmit(segment) => {
+                self.counts.syn_retransmits += 1;
+                self.transmit(w, core, mac, &tuple, &segment);
+            }
+            Expiry::GiveUp => self.give_up(w, &tuple),
+        }
+    }
+
+    /// The peer does not finish the handshake.
+    fn give_up(&mut self, w: &mut impl World, tuple: &FlowTuple) {
+        match self.conns.get(tuple) {
+            Some(Conn::Opening(_)) => self.fail_open(w, tuple, Errno::TIMEDOUT),
+            Some(Conn::HalfOpen(_)) => self.drop_half_open(tuple),
+            _ => {}
+        }
+    }
+
+    /// What we bring to a handshake on `tuple`.
+    fn offer(&mut self, tuple: &FlowTuple, now: Micros) -> Offer {
+        Offer {
+            iss: self.isn.isn(tuple, now),
+            ts_offset: self.isn.timestamp_offset(tuple.local_ip, tuple.remote_ip),
+            mtu: self.cfg.mtu,
+            rx_len: self.cfg.rx_len,
+            ecn: self.cfg.ecn,
+            timeout: jittered(self.cfg.handshake_timeout, self.random.next_u32()),
+            retries: self.cfg.handshake_retries,
+        }
+    }
+
+    /// Sends a segment without data.
+    fn transmit(
+        &self,
+        w: &mut impl World,
+        core: CoreId,
+        mac: MacAddr,
+        tuple: &FlowTuple,
+        segment: &SegmentFields<'_>,
+    ) {
+        let mut frame = [0; CONTROL_FRAME];
+        let template = TcpTemplate::new(self.cfg.mac, mac, tuple);
+        // Options take 40 bytes at most, so the frame always fits.
+        if let Ok(len) = template.emit(&mut frame, segment, 0, 0, ChecksumMode::Full)
+            && let Some(frame) = frame.get(..len)
+        {
+            w.send(core, ToFast::Transmit(frame.into()));
+        }
     }
 }

@@ -33,6 +33,11 @@ pub trait World {
     fn table_insert(&mut self, tuple: &FlowTuple, flow: FlowId) -> bool;
     /// Removes a flow from the cores' lookup table.
     fn table_remove(&mut self, tuple: &FlowTuple, flow: FlowId);
+    /// Whether two tenants may listen on one port if both ask for it (REUSEPORT). On Linux, they
+    /// may when they run as the same user.
+    fn may_share_port(&self, a: TenantId, b: TenantId) -> bool {
+        a == b
+    }
 }
 
 /// Who asks: a context and the tenant that it belongs to.

@@ -1,0 +1,139 @@
+//! What TCP control remembers of a connection, by stage of its life.
+
+use tas_shm::ShmOffset;
+use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SeqNum};
+
+use super::listeners::ListenerId;
+use super::world::Client;
+use crate::proto::handshake::Handshake;
+use crate::types::{CoreId, FlowId, Micros, TenantId};
+
+/// What a four-tuple stands for.
+pub(super) enum Conn {
+    /// An application connects.
+    Opening(Box<Opening>),
+    /// A peer connects.
+    HalfOpen(Box<HalfOpen>),
+    /// Installed on a core; see [`FlowRecord`].
+    Flow(FlowId),
+    /// Closed, and waiting for old segments to die out.
+    TimeWait(TimeWait),
+}
+
+impl Conn {
+    /// When time alone changes something.
+    pub(super) fn deadline(&self) -> Micros {
+        match self {
+            Conn::Opening(opening) => match &opening.step {
+                Step::Resolving => Micros::NEVER,
+                Step::Shaking { handshake, .. } => handshake.deadline(),
+            },
+            Conn::HalfOpen(half) => half.handshake.deadline(),
+            Conn::Flow(_) => Micros::NEVER,
+            Conn::TimeWait(wait) => wait.expires,
+        }
+    }
+}
+
+/// The buffers of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Buffers {
+    pub rx: ShmOffset,
+    pub rx_len: u32,
+    pub tx: ShmOffset,
+    pub tx_len: u32,
+}
+
+/// Whose connection it is, and the application's word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub client: Client,
+    pub opaque: u64,
+}
+
+/// An active open.
+pub(super) struct Opening {
+    pub owner: Owner,
+    /// Held from the beginning, so that no open fails once the peer has agreed.
+    pub flow: FlowId,
+    pub buffers: Buffers,
+    /// The core that sends our segments.
+    pub core: CoreId,
+    /// The neighbour on the way; `None` for one of our own addresses.
+    pub neighbour: Option<Ipv4Addr>,
+    pub step: Step,
+}
+
+/// How far an active open is.
+pub(super) enum Step {
+    /// The neighbour's Ethernet address is asked for.
+    Resolving,
+    /// SYN sent.
+    Shaking { handshake: Handshake, mac: MacAddr },
+}
+
+/// A passive open.
+pub(super) struct HalfOpen {
+    pub listener: ListenerId,
+    /// Key in the listener's list.
+    pub serial: u64,
+    pub handshake: Handshake,
+    pub mac: MacAddr,
+    pub core: CoreId,
+}
+
+/// The end of a connection that we closed first (RFC 9293 §3.6.1).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeWait {
+    pub expires: Micros,
+    pub snd_nxt: SeqNum,
+    pub rcv_nxt: SeqNum,
+    pub ts_recent: Option<u32>,
+}
+
+/// An installed flow, until its slot comes back.
+pub(super) struct FlowRecord {
+    pub tuple: FlowTuple,
+    pub tenant: TenantId,
+    pub core: CoreId,
+    pub buffers: Buffers,
+    pub mac: MacAddr,
+    pub neighbour: Option<Ipv4Addr>,
+    pub iss: SeqNum,
+    pub irs: SeqNum,
+    /// TCP is done with it and the tuple may belong to another connection.
+    pub ended: bool,
+    pub phase: Phase,
+}
+
+/// How an installed flow and its application stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// In a listener's backlog.
+    Waiting(ListenerId),
+    /// The application's.
+    Attached(Owner),
+    /// On its way from one context to another.
+    Moving { from: Owner, to: Owner },
+    /// The core was told to close it; the owner, if any is left, waits for the answer.
+    Closing(Option<Owner>),
+}
+
+impl Phase {
+    /// Whether a client for which `gone` holds has part in the flow.
+    pub(super) fn concerns(&self, gone: impl Fn(Client) -> bool) -> bool {
+        match self {
+            Phase::Waiting(_) | Phase::Closing(None) => false,
+            Phase::Attached(owner) | Phase::Closing(Some(owner)) => gone(owner.client),
+            Phase::Moving { from, to } => gone(from.client) || gone(to.client),
+        }
+    }
+}
+
+/// What an application's word stands for in a context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    Opening(FlowTuple),
+    Accepting(ListenerId),
+    Flow(FlowId),
+}

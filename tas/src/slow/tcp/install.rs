@@ -1,0 +1,248 @@
+//! Flows: their resources, their installation on a core, and the answers that announce them.
+
+use tas_abi::appif::{AppinAcceptConn, AppinConnOpened, AppinMsg};
+use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SegmentFields, TcpFlags};
+
+use super::TcpControl;
+use super::conn::{Buffers, Conn, FlowRecord, Named, Owner, Phase};
+use super::open::answer_failure;
+use super::world::{Errno, World};
+use crate::link::{AppLink, FlowSetup, ToFast};
+use crate::proto::FlowInit;
+use crate::proto::handshake::Agreed;
+use crate::types::{CoreId, FlowId, TenantId};
+
+/// A synchronized connection with all that a flow needs.
+pub(super) struct Install {
+    pub tuple: FlowTuple,
+    pub flow: FlowId,
+    pub buffers: Buffers,
+    pub tenant: TenantId,
+    pub core: CoreId,
+    pub mac: MacAddr,
+    pub neighbour: Option<Ipv4Addr>,
+    pub agreed: Agreed,
+}
+
+impl Owner {
+    /// As a core knows it.
+    pub(super) fn link(&self) -> AppLink {
+        AppLink {
+            context: self.client.context,
+            opaque: self.opaque,
+        }
+    }
+}
+
+impl TcpControl {
+    /// Takes a flow id and buffers; `None` when either is used up.
+    pub(super) fn reserve(
+        &mut self,
+        w: &mut impl World,
+        tenant: TenantId,
+    ) -> Option<(FlowId, Buffers)> {
+        let (rx_len, tx_len) = (self.cfg.rx_len, self.cfg.tx_len);
+        let flow = self.ids.take()?;
+        let Some(rx) = w.alloc(tenant, rx_len) else {
+            self.ids.give_back(flow);
+            return None;
+        };
+        let Some(tx) = w.alloc(tenant, tx_len) else {
+            w.free(tenant, rx, rx_len);
+            self.ids.give_back(flow);
+            return None;
+        };
+        *self.tenants.entry(tenant).or_default() += 1;
+        Some((
+            flow,
+            Buffers {
+                rx,
+                rx_len,
+                tx,
+                tx_len,
+            },
+        ))
+    }
+
+    /// Gives back what [`TcpControl::reserve`] took.
+    pub(super) fn release(
+        &mut self,
+        w: &mut impl World,
+        tenant: TenantId,
+        flow: FlowId,
+        buffers: &Buffers,
+    ) {
+        w.free(tenant, buffers.rx, buffers.rx_len);
+        w.free(tenant, buffers.tx, buffers.tx_len);
+        self.ids.give_back(flow);
+        if let Some(used) = self.tenants.get_mut(&tenant) {
+            *used = used.saturating_sub(1);
+            if *used == 0 {
+                self.tenants.remove(&tenant);
+            }
+        }
+    }
+
+    /// Hands a flow to its core; false when the lookup table has no room, in which case the
+    /// flow's resources are still the caller's.
+    pub(super) fn install(
+        &mut self,
+        w: &mut impl World,
+        install: &Install,
+        phase: Phase,
+        app: Option<Owner>,
+    ) -> bool {
+        let Install {
+            tuple,
+            flow,
+            buffers,
+            agreed,
+            core,
+            ..
+        } = install;
+        if !w.table_insert(tuple, *flow) {
+            self.counts.no_buffers += 1;
+            return false;
+        }
+        let init = FlowInit {
+            tuple: *tuple,
+            remote_mac: install.mac,
+            flow_group: 0,
+            db_id: app.map_or(0, |owner| owner.client.context.0),
+            opaque: app.map_or(0, |owner| owner.opaque),
+            mss: agreed.mss,
+            snd_wscale: agreed.snd_wscale,
+            rcv_wscale: agreed.rcv_wscale,
+            timestamps: agreed.timestamps,
+            sack: false,
+            ecn: agreed.ecn,
+            iss: agreed.iss,
+            irs: agreed.irs,
+            snd_wnd: agreed.snd_wnd,
+            rcv_wnd: agreed.rcv_wnd,
+            rx_base: buffers.rx.0,
+            rx_len: buffers.rx_len,
+            tx_base: buffers.tx.0,
+            tx_len: buffers.tx_len,
+            rtt: agreed.rtt,
+        };
+        w.pass_slot(*flow, *core);
+        w.send(
+            *core,
+            ToFast::Install(Box::new(FlowSetup {
+                flow: *flow,
+                init,
+                app: app.map(|owner| owner.link()),
+            })),
+        );
+        self.conns.insert(*tuple, Conn::Flow(*flow));
+        self.flows.insert(
+            *flow,
+            FlowRecord {
+                tuple: *tuple,
+                tenant: install.tenant,
+                core: *core,
+                buffers: *buffers,
+                mac: install.mac,
+                neighbour: install.neighbour,
+                iss: agreed.iss,
+                irs: agreed.irs,
+                ended: false,
+                phase,
+            },
+        );
+        true
+    }
+
+    /// Installs a connection that `owner` opened, after the ACK that ends its handshake.
+    pub(super) fn install_active(
+        &mut self,
+        w: &mut impl World,
+        install: &Install,
+        owner: Owner,
+        ack: Option<&SegmentFields<'_>>,
+    ) -> bool {
+        let Install {
+            tuple, flow, core, ..
+        } = install;
+        if let Some(ack) = ack {
+            self.transmit(w, *core, install.mac, tuple, ack);
+        }
+        if !self.install(w, install, Phase::Attached(owner), Some(owner)) {
+            let reset = SegmentFields {
+                seq: install.agreed.iss + 1,
+                ack: install.agreed.irs + 1,
+                flags: TcpFlags::RST | TcpFlags::ACK,
+                ..SegmentFields::default()
+            };
+            self.transmit(w, *core, install.mac, tuple, &reset);
+            self.release(w, install.tenant, *flow, &install.buffers);
+            self.forget_name(owner, Named::Opening(*tuple));
+            self.counts.open_failed += 1;
+            answer_failure(w, owner, Errno::NOBUFS);
+            return false;
+        }
+        self.counts.opened += 1;
+        self.names
+            .insert((owner.client.context, owner.opaque), Named::Flow(*flow));
+        if let Some(record) = self.flows.get(flow) {
+            let opened = opened(w, owner.opaque, *flow, record);
+            w.answer(owner.client.context, AppinMsg::ConnOpened(opened));
+        }
+        true
+    }
+
+    /// Gives a flow to the application that accepts it.
+    pub(super) fn announce_accepted(&mut self, w: &mut impl World, flow: FlowId, owner: Owner) {
+        let Some(record) = self.flows.get(&flow) else {
+            return;
+        };
+        let key = (owner.client.context, owner.opaque);
+        self.names.insert(key, Named::Flow(flow));
+        let accepted = accepted(w, owner.opaque, flow, record);
+        w.answer(owner.client.context, AppinMsg::AcceptedConn(accepted));
+    }
+
+    /// Removes an application's word for a connection, unless it names another by now.
+    pub(super) fn forget_name(&mut self, owner: Owner, named: Named) {
+        let key = (owner.client.context, owner.opaque);
+        if self.names.get(&key) == Some(&named) {
+            self.names.remove(&key);
+        }
+    }
+}
+
+fn opened(w: &impl World, opaque: u64, flow: FlowId, record: &FlowRecord) -> AppinConnOpened {
+    AppinConnOpened {
+        opaque,
+        rx_off: w.relative(record.tenant, record.buffers.rx),
+        tx_off: w.relative(record.tenant, record.buffers.tx),
+        rx_len: record.buffers.rx_len,
+        tx_len: record.buffers.tx_len,
+        status: 0,
+        seq_rx: (record.irs + 1).0,
+        seq_tx: (record.iss + 1).0,
+        flow_id: flow.0,
+        local_ip: record.tuple.local_ip.to_bits(),
+        local_port: record.tuple.local_port,
+        fn_core: record.core.0,
+    }
+}
+
+fn accepted(w: &impl World, opaque: u64, flow: FlowId, record: &FlowRecord) -> AppinAcceptConn {
+    AppinAcceptConn {
+        opaque,
+        rx_off: w.relative(record.tenant, record.buffers.rx),
+        tx_off: w.relative(record.tenant, record.buffers.tx),
+        rx_len: record.buffers.rx_len,
+        tx_len: record.buffers.tx_len,
+        status: 0,
+        seq_rx: (record.irs + 1).0,
+        seq_tx: (record.iss + 1).0,
+        flow_id: flow.0,
+        local_ip: record.tuple.local_ip.to_bits(),
+        remote_ip: record.tuple.remote_ip.to_bits(),
+        remote_port: record.tuple.remote_port,
+        fn_core: record.core.0,
+    }
+}

@@ -1,0 +1,204 @@
+//! Active opens: from an application's request to an installed flow.
+
+use tas_abi::appif::{AppinConnOpened, AppinMsg};
+use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, TcpPacket};
+
+use super::TcpControl;
+use super::conn::{Conn, Named, Opening, Owner, Step};
+use super::install::Install;
+use super::routes::Via;
+use super::world::{Client, Errno, World};
+use crate::proto::handshake::{Handshake, Outcome};
+use crate::types::CoreId;
+
+impl TcpControl {
+    /// Opens a connection; answered by `ConnOpened`, at once or later.
+    pub fn open(
+        &mut self,
+        w: &mut impl World,
+        client: Client,
+        opaque: u64,
+        remote_ip: Ipv4Addr,
+        remote_port: u16,
+    ) {
+        let owner = Owner { client, opaque };
+        if let Err(errno) = self.begin_open(w, owner, remote_ip, remote_port) {
+            self.counts.open_failed += 1;
+            answer_failure(w, owner, errno);
+        }
+    }
+
+    fn begin_open(
+        &mut self,
+        w: &mut impl World,
+        owner: Owner,
+        remote_ip: Ipv4Addr,
+        remote_port: u16,
+    ) -> Result<(), Errno> {
+        if remote_port == 0 {
+            return Err(Errno::INVAL);
+        }
+        let hop = self.cfg.route(remote_ip).ok_or(Errno::NETUNREACH)?;
+        let conns = &self.conns;
+        let tuple = self
+            .ports
+            .choose(&self.random, hop.source, remote_ip, remote_port, |tuple| {
+                conns.contains_key(tuple)
+            })
+            .ok_or(Errno::ADDRNOTAVAIL)?;
+        let (flow, buffers) = self.reserve(w, owner.client.tenant).ok_or(Errno::NOBUFS)?;
+        let core = CoreId(self.next_core);
+        self.next_core = (self.next_core + 1) % self.cfg.cores.max(1);
+        let neighbour = match hop.via {
+            Via::Ourselves => None,
+            Via::Neighbour(ip) => Some(ip),
+        };
+        let opening = Opening {
+            owner,
+            flow,
+            buffers,
+            core,
+            neighbour,
+            step: Step::Resolving,
+        };
+        self.conns.insert(tuple, Conn::Opening(Box::new(opening)));
+        self.names
+            .insert((owner.client.context, owner.opaque), Named::Opening(tuple));
+        self.counts.opening += 1;
+
+        match neighbour {
+            None => self.send_syn(w, &tuple, self.cfg.mac),
+            Some(ip) => {
+                let lookup = self.arp.lookup(ip, tuple, w.now());
+                if lookup.ask {
+                    self.send_arp_request(w, ip);
+                }
+                if let Some(mac) = lookup.mac {
+                    self.send_syn(w, &tuple, mac);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `tuple` is still an open that waits for its neighbour: it may have been closed
+    /// meanwhile, and the tuple given to another.
+    pub(super) fn is_resolving(&self, tuple: &FlowTuple) -> bool {
+        matches!(
+            self.conns.get(tuple),
+            Some(Conn::Opening(opening)) if matches!(opening.step, Step::Resolving)
+        )
+    }
+
+    /// The neighbour's address is known: sends the SYN.
+    pub(super) fn send_syn(&mut self, w: &mut impl World, tuple: &FlowTuple, mac: MacAddr) {
+        let now = w.now();
+        let offer = self.offer(tuple, now);
+        let Some(Conn::Opening(opening)) = self.conns.get_mut(tuple) else {
+            return;
+        };
+        let (handshake, syn) = Handshake::connect(offer, now);
+        opening.step = Step::Shaking { handshake, mac };
+        let core = opening.core;
+        self.arm(tuple);
+        self.transmit(w, core, mac, tuple, &syn);
+    }
+
+    /// A segment for a connection that is being opened.
+    pub(super) fn on_opening_segment(
+        &mut self,
+        w: &mut impl World,
+        core: CoreId,
+        packet: &TcpPacket<'_>,
+        frame: &[u8],
+    ) {
+        let tuple = packet.tuple();
+        let now = w.now();
+        let Some(Conn::Opening(opening)) = self.conns.get_mut(&tuple) else {
+            return;
+        };
+        let Step::Shaking { handshake, mac } = &mut opening.step else {
+            // Nothing was sent, so nothing can be an answer. A SYN of a simultaneous open is
+            // repeated by the peer.
+            return;
+        };
+        let mac = *mac;
+        match handshake.on_segment(packet, now) {
+            Outcome::Ignore => {}
+            Outcome::Reply(segment) => self.transmit(w, core, mac, &tuple, &segment),
+            Outcome::Refused | Outcome::Abandoned => {
+                self.fail_open(w, &tuple, Errno::CONNREFUSED);
+            }
+            Outcome::Established {
+                agreed,
+                ack,
+                reinject,
+            } => {
+                let Some(Conn::Opening(opening)) = self.conns.remove(&tuple) else {
+                    return;
+                };
+                self.counts.opening -= 1;
+                let install = Install {
+                    tuple,
+                    flow: opening.flow,
+                    buffers: opening.buffers,
+                    tenant: opening.owner.client.tenant,
+                    core,
+                    mac,
+                    neighbour: opening.neighbour,
+                    agreed,
+                };
+                if !self.install_active(w, &install, opening.owner, ack.as_ref()) {
+                    return;
+                }
+                if reinject {
+                    w.send(core, crate::link::ToFast::Reinject(frame.into()));
+                }
+            }
+        }
+    }
+
+    /// Ends an active open and tells the application.
+    pub(super) fn fail_open(&mut self, w: &mut impl World, tuple: &FlowTuple, errno: Errno) {
+        if let Some(owner) = self.abandon_open(w, tuple) {
+            self.counts.open_failed += 1;
+            answer_failure(w, owner, errno);
+        }
+    }
+
+    /// Ends an active open without a word to the application.
+    pub(super) fn abandon_open(&mut self, w: &mut impl World, tuple: &FlowTuple) -> Option<Owner> {
+        let opening = match self.conns.remove(tuple)? {
+            Conn::Opening(opening) => opening,
+            other => {
+                self.conns.insert(*tuple, other);
+                return None;
+            }
+        };
+        self.counts.opening -= 1;
+        if let Step::Shaking { handshake, mac } = &opening.step
+            && let Some(reset) = handshake.reset()
+        {
+            self.transmit(w, opening.core, *mac, tuple, &reset);
+        }
+        self.release(
+            w,
+            opening.owner.client.tenant,
+            opening.flow,
+            &opening.buffers,
+        );
+        self.forget_name(opening.owner, Named::Opening(*tuple));
+        Some(opening.owner)
+    }
+}
+
+pub(super) fn answer_failure(w: &mut impl World, owner: Owner, errno: Errno) {
+    w.answer(
+        owner.client.context,
+        AppinMsg::ConnOpened(AppinConnOpened {
+            opaque: owner.opaque,
+            status: errno.status(),
+            ..AppinConnOpened::default()
+        }),
+    );
+}

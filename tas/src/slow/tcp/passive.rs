@@ -1,0 +1,326 @@
+//! Passive opens: listeners, half-open connections, backlogs and accepting.
+
+use tas_abi::appif::{AppinAcceptConn, AppinListenNewconn, AppinMsg, AppinStatus};
+use tas_wire::{FlowTuple, SeqNum, TcpFlags, TcpPacket};
+
+use super::TcpControl;
+use super::conn::{Conn, HalfOpen, Named, Owner, Phase};
+use super::install::Install;
+use super::listeners::{ListenerId, Refusal};
+use super::routes::Via;
+use super::world::{Client, Errno, World};
+use crate::link::{CloseHow, ToFast};
+use crate::proto::handshake::{Agreed, Handshake, Outcome, is_opening};
+use crate::types::{CoreId, FlowId};
+
+impl TcpControl {
+    /// Opens a listener; answered by `StatusListenOpen`. Whether the application may have the
+    /// port is the caller's business.
+    pub fn listen_open(
+        &mut self,
+        w: &mut impl World,
+        client: Client,
+        opaque: u64,
+        port: u16,
+        backlog: u32,
+        reuseport: bool,
+    ) {
+        let status = if port == 0 {
+            Errno::INVAL.status()
+        } else {
+            let opened = self
+                .listeners
+                .open(client, opaque, port, backlog, reuseport, |other| {
+                    w.may_share_port(client.tenant, other.tenant)
+                });
+            match opened {
+                Ok(_) => 0,
+                Err(Refusal::InUse) => Errno::ADDRINUSE.status(),
+                Err(Refusal::TooMany) => Errno::NOBUFS.status(),
+            }
+        };
+        let answer = AppinStatus { opaque, status };
+        w.answer(client.context, AppinMsg::StatusListenOpen(answer));
+    }
+
+    /// Closes a listener; answered by `StatusListenClose`. Its backlog is reset, and accept
+    /// requests that wait are answered with an error.
+    pub fn listen_close(&mut self, w: &mut impl World, client: Client, opaque: u64, port: u16) {
+        let status = match self.listeners.named(client, opaque, port) {
+            Some(id) => {
+                self.close_listener(w, id);
+                0
+            }
+            None => Errno::INVAL.status(),
+        };
+        let answer = AppinStatus { opaque, status };
+        w.answer(client.context, AppinMsg::StatusListenClose(answer));
+    }
+
+    pub(super) fn close_listener(&mut self, w: &mut impl World, id: ListenerId) {
+        let Some(listener) = self.listeners.close(id) else {
+            return;
+        };
+        for tuple in listener.half_open.values() {
+            // A peer whose handshake completes now is reset by the closed port.
+            self.conns.remove(tuple);
+            self.counts.opening -= 1;
+        }
+        for flow in listener.ready {
+            self.close_unattached(w, flow);
+        }
+        for accept in listener.accepts {
+            self.refuse_accept(w, id, accept, Errno::CONNABORTED);
+        }
+    }
+
+    /// Asks for a connection of a listener; answered by `AcceptedConn` once there is one. The
+    /// connection belongs to the context that asks.
+    pub fn accept(
+        &mut self,
+        w: &mut impl World,
+        client: Client,
+        listen_opaque: u64,
+        conn_opaque: u64,
+        port: u16,
+    ) {
+        let owner = Owner {
+            client,
+            opaque: conn_opaque,
+        };
+        let Some(id) = self.listeners.named(client, listen_opaque, port) else {
+            return answer_refused(w, owner, Errno::INVAL);
+        };
+        let Some(listener) = self.listeners.get_mut(id) else {
+            return;
+        };
+        match listener.ready.pop_front() {
+            Some(flow) => self.attach(w, flow, owner),
+            None if listener.ask(owner) => {
+                let key = (client.context, conn_opaque);
+                self.names.insert(key, Named::Accepting(id));
+            }
+            None => answer_refused(w, owner, Errno::NOBUFS),
+        }
+    }
+
+    /// Gives a connection of the backlog to an application.
+    fn attach(&mut self, w: &mut impl World, flow: FlowId, owner: Owner) {
+        let Some(record) = self.flows.get_mut(&flow) else {
+            return;
+        };
+        record.phase = Phase::Attached(owner);
+        w.send(record.core, ToFast::Attach(flow, owner.link()));
+        self.announce_accepted(w, flow, owner);
+    }
+
+    fn refuse_accept(&mut self, w: &mut impl World, id: ListenerId, accept: Owner, errno: Errno) {
+        self.forget_name(accept, Named::Accepting(id));
+        answer_refused(w, accept, errno);
+    }
+
+    /// A segment for which there is no connection (RFC 9293 §3.10.7.1 and §3.10.7.2). With
+    /// `previous`, the connection's last sequence number before, the new one begins above it.
+    pub(super) fn on_new_segment(
+        &mut self,
+        w: &mut impl World,
+        core: CoreId,
+        packet: &TcpPacket<'_>,
+        previous: Option<SeqNum>,
+    ) {
+        let tuple = packet.tuple();
+        let hash = self.random.hash(&tuple);
+        let chosen = self.listeners.choose(tuple.local_port, hash);
+        let flags = packet.tcp.flags;
+        let Some(id) = chosen.filter(|_| !flags.contains(TcpFlags::ACK)) else {
+            return self.answer_with_reset(w, core, packet);
+        };
+        if !is_opening(flags) {
+            return;
+        }
+        if !self.make_room(id) {
+            self.counts.backlog_full += 1;
+            return;
+        }
+        let now = w.now();
+        let mut offer = self.offer(&tuple, now);
+        if let Some(previous) = previous
+            && offer.iss.le(previous + u32::from(u16::MAX))
+        {
+            // RFC 6191 §2: above everything that the previous connection can have sent.
+            offer.iss = previous + (u32::from(u16::MAX) + 1);
+        }
+        let (handshake, reply) = Handshake::accept(offer, packet, now);
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.half_open.insert(serial, tuple);
+        }
+        let mac = self.mac_towards(&tuple).unwrap_or(packet.eth.src);
+        let half = HalfOpen {
+            listener: id,
+            serial,
+            handshake,
+            mac,
+            core,
+        };
+        self.conns.insert(tuple, Conn::HalfOpen(Box::new(half)));
+        self.counts.opening += 1;
+        self.arm(&tuple);
+        self.transmit(w, core, mac, &tuple, &reply);
+    }
+
+    /// Makes room for a half-open connection; false when the backlog is full, since it could
+    /// not be accepted anyway.
+    fn make_room(&mut self, id: ListenerId) -> bool {
+        let Some(listener) = self.listeners.get(id) else {
+            return false;
+        };
+        if !listener.has_room() {
+            return false;
+        }
+        if let Some(oldest) = listener.surplus() {
+            self.counts.half_open_dropped += 1;
+            self.drop_half_open(&oldest);
+        }
+        true
+    }
+
+    /// A segment for a half-open connection.
+    pub(super) fn on_half_open_segment(
+        &mut self,
+        w: &mut impl World,
+        core: CoreId,
+        packet: &TcpPacket<'_>,
+        frame: &[u8],
+    ) {
+        let tuple = packet.tuple();
+        let now = w.now();
+        let Some(Conn::HalfOpen(half)) = self.conns.get_mut(&tuple) else {
+            return;
+        };
+        let mac = half.mac;
+        match half.handshake.on_segment(packet, now) {
+            Outcome::Ignore => {}
+            Outcome::Reply(segment) => self.transmit(w, core, mac, &tuple, &segment),
+            Outcome::Refused | Outcome::Abandoned => self.drop_half_open(&tuple),
+            Outcome::Established {
+                agreed, reinject, ..
+            } => {
+                if self.synchronize(w, core, &tuple, agreed) && reinject {
+                    w.send(core, ToFast::Reinject(frame.into()));
+                }
+            }
+        }
+    }
+
+    /// Turns a half-open connection into a flow. When there is no room for it, the peer's ACK
+    /// counts as lost: its data or our SYN-ACK will be repeated.
+    fn synchronize(
+        &mut self,
+        w: &mut impl World,
+        core: CoreId,
+        tuple: &FlowTuple,
+        agreed: Agreed,
+    ) -> bool {
+        let Some(Conn::HalfOpen(half)) = self.conns.get(tuple) else {
+            return false;
+        };
+        let (id, serial, mac) = (half.listener, half.serial, half.mac);
+        let Some(listener) = self.listeners.get(id) else {
+            return false;
+        };
+        if !listener.has_room() {
+            self.counts.backlog_full += 1;
+            return false;
+        }
+        let tenant = listener.client.tenant;
+        let accept = listener.accepts.front().copied();
+        let Some((flow, buffers)) = self.reserve(w, tenant) else {
+            self.counts.no_buffers += 1;
+            return false;
+        };
+        let install = Install {
+            tuple: *tuple,
+            flow,
+            buffers,
+            tenant,
+            core,
+            mac,
+            neighbour: self.neighbour_towards(tuple),
+            agreed,
+        };
+        let phase = accept.map_or(Phase::Waiting(id), Phase::Attached);
+        if !self.install(w, &install, phase, accept) {
+            self.release(w, tenant, flow, &buffers);
+            return false;
+        }
+        self.counts.opening -= 1;
+        self.counts.accepted += 1;
+        if let Some(listener) = self.listeners.get_mut(id) {
+            listener.half_open.remove(&serial);
+            match accept {
+                Some(_) => {
+                    listener.accepts.pop_front();
+                }
+                None => {
+                    listener.ready.push_back(flow);
+                    let news = AppinListenNewconn {
+                        opaque: listener.opaque,
+                        remote_ip: tuple.remote_ip.to_bits(),
+                        remote_port: tuple.remote_port,
+                    };
+                    w.answer(listener.client.context, AppinMsg::ListenNewconn(news));
+                }
+            }
+        }
+        if let Some(owner) = accept {
+            self.announce_accepted(w, flow, owner);
+        }
+        true
+    }
+
+    /// Forgets a half-open connection.
+    pub(super) fn drop_half_open(&mut self, tuple: &FlowTuple) {
+        if let Some(Conn::HalfOpen(half)) = self.conns.get(tuple) {
+            if let Some(listener) = self.listeners.get_mut(half.listener) {
+                listener.half_open.remove(&half.serial);
+            }
+            self.conns.remove(tuple);
+            self.counts.opening -= 1;
+        }
+    }
+
+    /// Resets a connection that no application has accepted.
+    pub(super) fn close_unattached(&mut self, w: &mut impl World, flow: FlowId) {
+        if let Some(record) = self.flows.get_mut(&flow) {
+            record.phase = Phase::Closing(None);
+            w.send(record.core, ToFast::Close(flow, CloseHow::Reset));
+        }
+    }
+
+    /// The neighbour on the way to a peer; `None` for ourselves or when there is no route back.
+    fn neighbour_towards(&self, tuple: &FlowTuple) -> Option<tas_wire::Ipv4Addr> {
+        match self.cfg.route(tuple.remote_ip)?.via {
+            Via::Ourselves => None,
+            Via::Neighbour(ip) => Some(ip),
+        }
+    }
+
+    /// The Ethernet address on the way to a peer, if it is known without asking.
+    fn mac_towards(&self, tuple: &FlowTuple) -> Option<tas_wire::MacAddr> {
+        self.neighbour_towards(tuple)
+            .and_then(|ip| self.arp.peek(ip))
+    }
+}
+
+fn answer_refused(w: &mut impl World, accept: Owner, errno: Errno) {
+    w.answer(
+        accept.client.context,
+        AppinMsg::AcceptedConn(AppinAcceptConn {
+            opaque: accept.opaque,
+            status: errno.status(),
+            ..AppinAcceptConn::default()
+        }),
+    );
+}
