@@ -52,6 +52,28 @@ fn queues_outlive_their_memory() {
     assert_eq!(guard.drain().collect::<Vec<_>>(), [(ShmOffset(0), 1)]);
 }
 
+/// Needs a kernel with huge pages, but none in the pool.
+#[test]
+fn a_vanished_huge_page_is_replaced_whole() {
+    let Ok(backing) = Backing::memfd_unsealed("test", 4 * MIB, true) else {
+        return;
+    };
+    let arena = Arena::reserve(8 * MIB).unwrap();
+    arena.map(ShmOffset(2 * MIB), &backing, 4 * MIB).unwrap();
+    let mut guard = install(&arena, MIB).unwrap();
+    File::from(backing.fd().try_clone_to_owned().unwrap())
+        .set_len(0)
+        .unwrap();
+    arena.write(ShmOffset(3 * MIB + 5000), &[7; 16]).unwrap();
+    let mut got = [0; 16];
+    arena.read(ShmOffset(3 * MIB + 5000), &mut got).unwrap();
+    assert_eq!(got, [7; 16]);
+    arena.read(ShmOffset(2 * MIB), &mut got).unwrap();
+    assert_eq!(got, [0; 16]);
+    assert_eq!(guard.drain().collect::<Vec<_>>(), [(ShmOffset(3 * MIB), 1)]);
+    arena.unmap(ShmOffset(2 * MIB), 4 * MIB).unwrap();
+}
+
 #[test]
 fn a_stride_of_nothing_is_refused() {
     assert!(install(&Arena::reserve(1).unwrap(), 0).is_err());
