@@ -58,11 +58,11 @@ impl TscClock {
     /// Measures the counter's rate. Takes about 10 ms.
     pub fn calibrate() -> TscClock {
         const MEASURE: Duration = Duration::from_millis(10);
-        let (began, start) = (Instant::now(), rdtsc_ordered());
+        let (start, began) = both_clocks();
         std::thread::sleep(MEASURE);
-        let (took, end) = (began.elapsed(), rdtsc_ordered());
+        let (end, ended) = both_clocks();
         let cycles = u128::from(end.wrapping_sub(start));
-        let hz = cycles * 1_000_000_000 / took.as_nanos().max(1);
+        let hz = cycles * 1_000_000_000 / ended.duration_since(began).as_nanos().max(1);
         Self::with_rate(start, u64::try_from(hz).unwrap_or(u64::MAX))
     }
 
@@ -115,6 +115,25 @@ impl TscClock {
         let cycles = u128::from(us) * u128::from(self.hz) / 1_000_000;
         u64::try_from(cycles).unwrap_or(u64::MAX - 1)
     }
+}
+
+/// The same moment on both clocks: of several looks the one that took least,
+/// since anything may come between the two reads on a busy machine.
+fn both_clocks() -> (u64, Instant) {
+    let look = || {
+        let before = rdtsc_ordered();
+        let now = Instant::now();
+        let took = rdtsc_ordered().wrapping_sub(before);
+        (took, before.wrapping_add(took / 2), now)
+    };
+    let mut best = look();
+    for _ in 0..15 {
+        let next = look();
+        if next.0 < best.0 {
+            best = next;
+        }
+    }
+    (best.1, best.2)
 }
 
 #[cfg(all(test, not(loom)))]
