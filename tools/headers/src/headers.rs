@@ -141,9 +141,13 @@ pub const HEADERS: &[Header] = &[
     Header {
         path: "lib/tas/include/tas_ll.h",
         about: "Low-level interface to the TAS service.",
-        sources: &["lib/abi/src/ll.rs", "lib/tas/src/ffi.rs"],
+        sources: &[
+            "lib/abi/src/ll.rs",
+            "lib/tas/src/ffi.rs",
+            "lib/tas/src/ffi/seams.rs",
+        ],
         includes: &["<stddef.h>", "<stdint.h>", "<sys/types.h>"],
-        foreign: &["Atx"],
+        foreign: &["AtxEntry"],
         functions: Functions::Except(&[
             "flexnic_driver_connect",
             "flexnic_driver_internal",
@@ -157,7 +161,7 @@ pub const HEADERS: &[Header] = &[
     Header {
         path: "lib/tas/include/tas_ll_connect.h",
         about: "How the low-level library finds the service's memory.",
-        sources: &["lib/tas/src/ffi.rs"],
+        sources: &["lib/tas/src/ffi/seams.rs"],
         functions: Functions::Only(&["flexnic_driver_connect", "flexnic_driver_internal"]),
         foreign: &["FlexnicInfo"],
         text: "\nstruct flexnic_info;\n",

@@ -52,7 +52,7 @@ fn patch(text: String, (from, to): &(&str, &str)) -> Result<String, String> {
     }
 }
 
-/// Turns Rust's links and quoted names into the C names.
+/// Turns Rust's links into quoted names, and quoted names into the C names.
 fn plain_names(line: &str, names: &HashMap<String, String>) -> String {
     let mut plain = String::new();
     for (i, part) in line
@@ -69,7 +69,7 @@ fn plain_names(line: &str, names: &HashMap<String, String>) -> String {
         let parts = part
             .split("::")
             .map(|p| names.get(p).map_or(p, String::as_str));
-        plain += &parts.collect::<Vec<_>>().join(".");
+        plain += &format!("`{}`", parts.collect::<Vec<_>>().join("."));
     }
     plain
 }
@@ -88,7 +88,7 @@ mod tests {
             " * Index in [`PlMem::appst`] and `x`.\n *\n * # Safety\n * None.\nint a; // `b`";
         assert_eq!(
             polish(text, &names(), &[]).unwrap(),
-            " * Index in flextcp_pl_mem.appst and x.\n *\n * None.\nint a; // `b`\n"
+            " * Index in `flextcp_pl_mem.appst` and `x`.\n *\n * None.\nint a; // `b`\n"
         );
     }
 
