@@ -84,14 +84,17 @@ impl Flow<'_> {
         }
         out.notice.tx_bump = acked;
 
-        self.ext.retries = 0;
+        if self.ext.retries > 0 {
+            self.ext.rtt.ease_off(self.ext.retries);
+            self.ext.retries = 0;
+        }
         self.ext.rexmit_head = false;
         if self.ext.timing && seg.ack.ge(SeqNum(self.ext.rtt_seq)) {
             self.ext.timing = false;
             self.ext.rtt.sample(now.since(self.ext.rtt_at.into()));
             self.st.rtt_est = self.ext.rtt.srtt_us();
         }
-        let restart = self.ext.recovery == Recovery::None || self.recover(seg.ack, acked);
+        let restart = self.ext.recovery == Recovery::None || self.recover(seg, acked, now);
         if self.st.tx_sent > 0 && restart {
             // RFC 6298 §5.3; §5.2 is in `arm`.
             self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
@@ -108,16 +111,12 @@ impl Flow<'_> {
 
     /// An ACK during loss recovery. Returns whether the retransmission timer restarts.
     #[cold]
-    fn recover(&mut self, ack: SeqNum, acked: u32) -> bool {
-        if ack.ge(SeqNum(self.ext.recover)) {
-            self.ext.recovery = Recovery::None;
-            return true;
-        }
-        match self.ext.recovery {
-            Recovery::None => true,
-            Recovery::Fast => {
-                // RFC 6582 §3.2 step 3, a partial ACK: the next segment is lost too. Only the
-                // first restarts the timer (the impatient variant).
+    fn recover(&mut self, seg: &Segment, acked: u32, now: Micros) -> bool {
+        let complete = seg.ack.ge(SeqNum(self.ext.recover));
+        let restart = match self.ext.recovery {
+            // RFC 6582 §3.2 step 3, a partial ACK: the next segment is lost too. Only the first
+            // restarts the timer (the impatient variant).
+            Recovery::Fast if !complete => {
                 self.ext.rexmit_head = true;
                 !std::mem::replace(&mut self.ext.partial_acked, true)
             }
@@ -125,8 +124,31 @@ impl Flow<'_> {
                 // Slow start (RFC 5681 §3.1) until what was outstanding is acknowledged.
                 let growth = acked.min(self.ext.mss.into());
                 self.ext.rexmit_wnd = self.ext.rexmit_wnd.saturating_add(growth);
+                self.sample_retransmission(seg, now);
                 true
             }
+            _ => true,
+        };
+        if complete {
+            self.ext.recovery = Recovery::None;
+        }
+        restart
+    }
+
+    /// The echoed timestamp tells whether an ACK is for the segment that was sent again (RFC
+    /// 7323 §4.1), since that was at least a shortest timeout after the first time: then it is a
+    /// sample in spite of Karn.
+    fn sample_retransmission(&mut self, seg: &Segment, now: Micros) {
+        let sent = Micros::from(self.ext.rexmit_at);
+        if sent == Micros(0) {
+            return;
+        }
+        if let (Some(echoed), Some(ours)) = (seg.timestamps, self.timestamps(sent))
+            && echoed.ecr == ours.val
+        {
+            self.ext.rexmit_at = Micros(0).into();
+            self.ext.rtt.sample(now.since(sent));
+            self.st.rtt_est = self.ext.rtt.srtt_us();
         }
     }
 

@@ -73,6 +73,8 @@ pub struct FlowExt {
 
     /// Recovery ends when this is acknowledged.
     pub(super) recover: u32,
+    /// After a timeout: when the first segment outstanding was sent again; 0 = not to be timed.
+    pub(super) rexmit_at: Micros0,
     /// After a timeout: what may be outstanding, bytes.
     pub(super) rexmit_wnd: u32,
     /// Timeouts, or probes of a closed window, since the peer last made progress.

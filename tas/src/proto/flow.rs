@@ -206,6 +206,12 @@ impl Flow<'_> {
         self.st.tx_len.saturating_sub(used)
     }
 
+    /// TS.Recent, when timestamps are in use.
+    #[must_use]
+    pub fn ts_recent(&self) -> Option<u32> {
+        self.ext.timestamps.then_some(self.st.tx_next_ts)
+    }
+
     /// The state.
     #[inline]
     #[must_use]
@@ -222,7 +228,8 @@ impl Flow<'_> {
 
     /// RCV.NXT.
     #[inline]
-    pub(super) fn rcv_nxt(&self) -> SeqNum {
+    #[must_use]
+    pub fn rcv_nxt(&self) -> SeqNum {
         SeqNum(self.st.rx_next_seq)
     }
 
@@ -234,7 +241,8 @@ impl Flow<'_> {
 
     /// One beyond the last sequence number ever sent.
     #[inline]
-    pub(super) fn snd_max(&self) -> SeqNum {
+    #[must_use]
+    pub fn snd_max(&self) -> SeqNum {
         SeqNum(self.ext.snd_max)
     }
 

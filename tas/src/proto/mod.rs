@@ -33,6 +33,8 @@ mod types;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transfer_tests;
 
 pub use ext::FlowExt;
 pub use flow::Flow;

@@ -60,6 +60,13 @@ impl RttEstimator {
     pub(super) fn back_off(&mut self) {
         self.backoff = self.backoff.saturating_add(1).min(BACKOFF_MAX);
     }
+
+    /// After `timeouts` in a row the peer made progress: keeps so many doublings, which were
+    /// needed if none of the timeouts told of a loss. Karn would keep all until the next sample;
+    /// under heavy loss, which spoils every sample, they would grow without end.
+    pub(super) fn ease_off(&mut self, timeouts: u8) {
+        self.backoff = self.backoff.min(timeouts);
+    }
 }
 
 /// `base` doubled `times` times, at most `max`.

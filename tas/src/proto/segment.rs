@@ -94,25 +94,18 @@ impl Flow<'_> {
             }
         }
 
-        let mut seg = *seg;
-        let rcv_wnd = self.st.rx_avail;
-        if !acceptable(seg.seq, seg.seq_len(), self.rcv_nxt(), rcv_wnd) {
+        let in_window = acceptable(seg.seq, seg.seq_len(), self.rcv_nxt(), self.st.rx_avail);
+        if !in_window {
             if reset {
                 return; // RFC 5961 §3.2, case 3.
             }
-            self.answer_unacceptable(&seg, now);
-            // "Special allowance should be made to accept valid ACKs" beside a closed window:
-            // take the segment without what it occupies. With an open window that is full of
-            // data beyond a hole, an ACK without data stands at the same place.
-            let at_edge = seg.seq == self.rcv_nxt() + rcv_wnd;
-            if !at_edge || (rcv_wnd > 0 && seg.seq_len() > 0) {
+            self.answer_unacceptable(seg, now);
+            if !self.is_ack_allowed(seg) {
                 return;
             }
-            seg.len = 0;
-            seg.flags = seg.flags.without(TcpFlags::FIN);
         }
         if reset {
-            self.on_reset(&seg, now, out);
+            self.on_reset(seg, now, out);
             return;
         }
         if seg.flags.contains(TcpFlags::SYN) {
@@ -128,11 +121,24 @@ impl Flow<'_> {
             self.challenge(now);
             return;
         }
-        self.note_timestamp(&seg, now);
-        self.process_ack(&seg, params, now, out);
-        if out.end.is_none() {
-            self.receive(&seg, params, now, out);
+        self.note_timestamp(seg, now);
+        self.process_ack(seg, params, now, out);
+        if in_window && out.end.is_none() {
+            self.receive(seg, params, now, out);
         }
+    }
+
+    /// Segments out of the window whose ACK counts nevertheless.
+    fn is_ack_allowed(&self, seg: &Segment) -> bool {
+        // "Special allowance should be made to accept valid ACKs" beside a closed window. With
+        // an open window that is full of data beyond a hole, an ACK without data stands at the
+        // same place.
+        let at_edge = seg.seq == self.rcv_nxt() + self.st.rx_avail;
+        // When both sides probe a closed window at once and both take the byte, each finds the
+        // other's ACKs one byte too old, for ever unless they count (RFC 9293 §3.10.7.4 refers
+        // to draft-gont-tcpm-tcp-seq-validation).
+        let probe = seg.seq + 1 == self.rcv_nxt();
+        (at_edge && (self.st.rx_avail == 0 || seg.seq_len() == 0)) || (probe && seg.seq_len() <= 1)
     }
 
     /// Fills in what follows from the flow's state.

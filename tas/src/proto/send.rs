@@ -95,6 +95,8 @@ impl Flow<'_> {
 
         if seq == self.snd_max() {
             self.note_fresh(&mut plan, end, now);
+        } else if self.st.tx_sent == 0 {
+            self.ext.rexmit_at = now.into();
         }
         self.ext.snd_max = self.snd_max().max(end).0;
         self.st.tx_next_pos = ring_add(self.st.tx_next_pos, n, self.st.tx_len);
@@ -266,7 +268,7 @@ impl Flow<'_> {
 
     /// Our clock counts milliseconds.
     #[inline]
-    fn timestamps(&self, now: Micros) -> Option<Timestamps> {
+    pub(super) fn timestamps(&self, now: Micros) -> Option<Timestamps> {
         self.ext.timestamps.then(|| Timestamps {
             val: self.ext.ts_offset.wrapping_add((now.0 / 1000) as u32),
             ecr: self.st.tx_next_ts,

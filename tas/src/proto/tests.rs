@@ -1,10 +1,18 @@
-//! What the tests share.
+//! What the tests share: a flow with its rings and the application on top of it.
 
-use super::TcpParams;
+use tas_wire::{Ipv4Addr, MacAddr, SeqNum, WindowScale};
+
 use super::cc::CcParams;
+use super::{
+    AppBump, CopyIn, End, Flow, FlowExt, FlowInit, Received, Segment, SegmentPlan, TcpParams,
+    TimestampInit,
+};
 use crate::config::{CcAlgorithm, ConstRateParams};
 use crate::types::Micros;
+use tas_abi::memif::{FLEXNIC_PL_FLOWST_RXFIN, FlowSt};
+use tas_wire::FlowTuple;
 
+/// Parameters with which timeouts are easy to count.
 pub(super) fn params() -> TcpParams {
     TcpParams {
         rto_min: Micros(1_000),
@@ -20,5 +28,262 @@ pub(super) fn params() -> TcpParams {
             rexmit_ints: 4,
             rtt_init: Micros(50),
         },
+    }
+}
+
+/// A handshake without options between sequence numbers 1000 (ours) and 5000 (the peer's), so
+/// that data begins at 1001 and 5001.
+pub(super) fn init() -> FlowInit {
+    FlowInit {
+        tuple: FlowTuple {
+            local_ip: Ipv4Addr::new(10, 0, 0, 1),
+            local_port: 1234,
+            remote_ip: Ipv4Addr::new(10, 0, 0, 2),
+            remote_port: 80,
+        },
+        remote_mac: MacAddr([2, 0, 0, 0, 0, 2]),
+        flow_group: 0,
+        db_id: 0,
+        opaque: 7,
+        mss: 1000,
+        snd_wscale: WindowScale::ZERO,
+        rcv_wscale: WindowScale::ZERO,
+        timestamps: None,
+        sack: false,
+        ecn: false,
+        iss: SeqNum(1000),
+        irs: SeqNum(5000),
+        snd_wnd: 10_000,
+        rcv_wnd: 8_000,
+        rx_base: 0,
+        rx_len: 8_000,
+        tx_base: 0,
+        tx_len: 16_000,
+        rtt: Some(Micros(100)),
+    }
+}
+
+/// The same with timestamps.
+pub(super) fn init_timestamps() -> FlowInit {
+    FlowInit {
+        timestamps: Some(TimestampInit {
+            recent: 500,
+            offset: 9_000,
+        }),
+        ..init()
+    }
+}
+
+/// A flow, its rings, and the application's view of them.
+pub(super) struct Host {
+    pub(super) st: FlowSt,
+    pub(super) ext: FlowExt,
+    pub(super) params: TcpParams,
+    rx: Vec<u8>,
+    tx: Vec<u8>,
+    bump_seq: u16,
+    /// Where the application writes next.
+    tx_head: usize,
+    /// What it knows to be free.
+    pub(super) tx_free: u32,
+    /// Where it reads next.
+    rx_tail: usize,
+    pub(super) unread: u32,
+    /// What it has read.
+    pub(super) received: Vec<u8>,
+    pub(super) rx_closed: bool,
+    pub(super) reset: bool,
+    pub(super) end: Option<End>,
+    /// The right edge of the window announced.
+    edge: Option<SeqNum>,
+}
+
+impl Host {
+    pub(super) fn new(init: &FlowInit, params: TcpParams, now: Micros) -> Host {
+        let mut host = Host {
+            st: FlowSt::default(),
+            ext: FlowExt::default(),
+            params,
+            rx: vec![0; init.rx_len as usize],
+            tx: vec![0; init.tx_len as usize],
+            bump_seq: 0,
+            tx_head: 0,
+            tx_free: init.tx_len,
+            rx_tail: 0,
+            unread: 0,
+            received: Vec::new(),
+            rx_closed: false,
+            reset: false,
+            end: None,
+            edge: None,
+        };
+        let params = host.params.clone();
+        host.flow().install(init, &params, now);
+        host
+    }
+
+    pub(super) fn flow(&mut self) -> Flow<'_> {
+        Flow {
+            st: &mut self.st,
+            ext: &mut self.ext,
+        }
+    }
+
+    /// Takes a segment with its data and does what it asks for, except sending.
+    pub(super) fn segment(&mut self, seg: &Segment, data: &[u8], now: Micros) -> Received {
+        let params = self.params.clone();
+        let out = self.flow().on_segment(seg, &params, now);
+        if let Some(CopyIn { from, to, len }) = out.copy {
+            assert!(len > 0 && from + len <= seg.len && len <= self.st.rx_len);
+            for i in 0..len {
+                let at = (to as usize + i as usize) % self.rx.len();
+                self.rx[at] = data.get((from + i) as usize).copied().unwrap_or(0);
+            }
+        }
+        self.unread += out.notice.rx_bump;
+        self.tx_free += out.notice.tx_bump;
+        self.rx_closed |= out.notice.rx_closed;
+        self.reset |= out.notice.reset;
+        self.end = self.end.or(out.end);
+        self.check();
+        out
+    }
+
+    /// The application writes as much as there is room for; returns how much.
+    pub(super) fn write(&mut self, data: &[u8], now: Micros) -> usize {
+        let n = data.len().min(self.tx_free as usize);
+        for &byte in &data[..n] {
+            self.tx[self.tx_head] = byte;
+            self.tx_head = (self.tx_head + 1) % self.tx.len();
+        }
+        if n > 0 {
+            self.tx_free -= n as u32;
+            self.bump(
+                AppBump {
+                    tx_bump: n as u32,
+                    ..AppBump::default()
+                },
+                now,
+            );
+        }
+        n
+    }
+
+    /// The application closes, if there is room for the byte that stands for FIN.
+    pub(super) fn close(&mut self, now: Micros) -> bool {
+        if self.tx_free == 0 {
+            return false;
+        }
+        self.tx_free -= 1;
+        self.tx[self.tx_head] = 0xee;
+        self.tx_head = (self.tx_head + 1) % self.tx.len();
+        self.bump(
+            AppBump {
+                tx_bump: 1,
+                tx_done: true,
+                ..AppBump::default()
+            },
+            now,
+        );
+        true
+    }
+
+    /// The application reads up to `n` bytes; returns whether a window update is due.
+    pub(super) fn read(&mut self, n: u32, now: Micros) -> bool {
+        let n = n.min(self.unread);
+        for _ in 0..n {
+            self.received.push(self.rx[self.rx_tail]);
+            self.rx_tail = (self.rx_tail + 1) % self.rx.len();
+        }
+        self.unread -= n;
+        self.bump(
+            AppBump {
+                rx_bump: n,
+                ..AppBump::default()
+            },
+            now,
+        )
+    }
+
+    fn bump(&mut self, bump: AppBump, now: Micros) -> bool {
+        let bump = AppBump {
+            bump_seq: self.bump_seq,
+            ..bump
+        };
+        self.bump_seq = self.bump_seq.wrapping_add(1);
+        let params = self.params.clone();
+        let out = self.flow().on_app_bump(&bump, &params, now).unwrap();
+        self.check();
+        out.ack
+    }
+
+    pub(super) fn detach(&mut self, now: Micros) {
+        let params = self.params.clone();
+        self.flow().detach(&params, now);
+        self.check();
+    }
+
+    /// The next segment and its data.
+    pub(super) fn next(&mut self, now: Micros) -> Option<(SegmentPlan, Vec<u8>)> {
+        let params = self.params.clone();
+        let sendable = self.flow().sendable();
+        let plan = self.flow().next_segment(&params, now);
+        assert_eq!(sendable > 0, plan.is_some());
+        let plan = plan?;
+        let data = (0..plan.len).map(|i| self.tx[(plan.pos + i) as usize % self.tx.len()]);
+        let data = data.collect();
+        self.note_sent(&plan);
+        Some((plan, data))
+    }
+
+    pub(super) fn take_ack(&mut self, now: Micros) -> Option<SegmentPlan> {
+        let plan = self.flow().take_ack(now)?;
+        self.note_sent(&plan);
+        Some(plan)
+    }
+
+    pub(super) fn timer(&mut self, now: Micros) -> super::TimerOutcome {
+        let params = self.params.clone();
+        let out = self.flow().on_timer(&params, now);
+        self.end = self.end.or(out.end);
+        self.check();
+        out
+    }
+
+    /// The window is never shrunk, but for what scaling rounds off (RFC 7323 §2.4).
+    pub(super) fn note_sent(&mut self, plan: &SegmentPlan) {
+        let scale = self.ext.rcv_wscale;
+        let edge = plan.ack + (u32::from(plan.window) << scale);
+        let closed = self.st.rx_base_sp & FLEXNIC_PL_FLOWST_RXFIN != 0;
+        if let Some(before) = self.edge
+            && !closed
+        {
+            assert!(edge.le(SeqNum(self.st.rx_next_seq) + self.st.rx_avail));
+            assert!(
+                (edge + ((1 << scale) - 1)).ge(before),
+                "shrunk from {before} to {edge}"
+            );
+        }
+        self.edge = Some(self.edge.map_or(edge, |before| before.max(edge)));
+        assert!(plan.len <= self.ext.mss.into());
+        self.check();
+    }
+
+    /// What holds between any two calls.
+    pub(super) fn check(&self) {
+        let st = &self.st;
+        assert!(st.rx_avail <= st.rx_len);
+        assert!(st.rx_next_pos < st.rx_len && st.tx_next_pos < st.tx_len);
+        let queued = u64::from(st.tx_avail) + u64::from(st.tx_sent);
+        assert!(queued <= u64::from(st.tx_len) + u64::from(self.ext.detached));
+        let una = SeqNum(st.tx_next_seq) - st.tx_sent;
+        let max = SeqNum(self.ext.snd_max);
+        assert!(u64::from(max.since(una)) <= queued);
+        assert!(max.since(una) >= st.tx_sent);
+        assert_eq!(st.rx_ooo_len > 0, !self.ext.ranges.is_empty());
+        if let Some(end) = self.ext.ranges.end() {
+            assert!(SeqNum(st.rx_ooo_start).gt(SeqNum(st.rx_next_seq)));
+            assert!(end.since(SeqNum(st.rx_next_seq)) <= st.rx_avail);
+        }
     }
 }

@@ -60,6 +60,7 @@ impl Flow<'_> {
         self.ext.recover = self.ext.snd_max;
         // RFC 5681 §3.1: the loss window is one segment.
         self.ext.rexmit_wnd = self.ext.mss.into();
+        self.ext.rexmit_at = Micros(0).into();
         self.ext.rexmit_head = false;
         self.ext.timed_out = true;
 
