@@ -51,7 +51,7 @@ pub struct FlowTable {
 impl FlowTable {
     /// A table over `entries`, whose number is rounded down to a power of two.
     pub fn new(entries: SharedTable) -> FlowTable {
-        let len = entries.len().max(1);
+        let len = entries.count().max(1);
         let mask = (1u32 << (31 - len.leading_zeros())) - 1;
         FlowTable { entries, mask }
     }
@@ -73,22 +73,30 @@ impl FlowTable {
 
     /// Enters a flow; only the slow path may. False when no room can be made near its home.
     pub fn insert(&self, hash: u32, flow: FlowId) -> bool {
-        let Some(mut free) = (0..SEARCH).find(|d| self.entry(hash, *d).is_none()) else { return false };
+        let Some(mut free) = (0..SEARCH).find(|d| self.entry(hash, *d).is_none()) else {
+            return false;
+        };
         while free >= NEIGHBOURHOOD {
             match self.move_closer(hash, free) {
                 Some(closer) => free = closer,
                 None => return false,
             }
         }
-        let entry = Entry { id: flow.0, distance: free, hash };
+        let entry = Entry {
+            id: flow.0,
+            distance: free,
+            hash,
+        };
         self.entries.store(self.index(hash, free), entry.encode());
         true
     }
 
     /// Removes a flow; only the slow path may. False when it was not there.
     pub fn remove(&self, hash: u32, flow: FlowId) -> bool {
-        let found = (0..NEIGHBOURHOOD)
-            .find(|d| self.entry(hash, *d).is_some_and(|e| e.hash == hash && e.id == flow.0));
+        let found = (0..NEIGHBOURHOOD).find(|d| {
+            self.entry(hash, *d)
+                .is_some_and(|e| e.hash == hash && e.id == flow.0)
+        });
         if let Some(distance) = found {
             self.entries.store(self.index(hash, distance), 0);
         }
@@ -104,7 +112,8 @@ impl FlowTable {
             if distance >= NEIGHBOURHOOD {
                 return None;
             }
-            self.entries.store(self.index(hash, free), Entry { distance, ..entry }.encode());
+            self.entries
+                .store(self.index(hash, free), Entry { distance, ..entry }.encode());
             self.entries.store(self.index(hash, from), 0);
             Some(from)
         })
@@ -151,7 +160,15 @@ mod tests {
     #[test]
     fn makes_room_by_moving_others() {
         let table = table(64);
-        for (id, hash) in [(0, 10), (1, 11), (2, 12), (3, 13), (4, 10), (5, 10), (6, 10)] {
+        for (id, hash) in [
+            (0, 10),
+            (1, 11),
+            (2, 12),
+            (3, 13),
+            (4, 10),
+            (5, 10),
+            (6, 10),
+        ] {
             assert!(table.insert(hash, FlowId(id)), "flow {id}");
         }
         assert_eq!(find(&table, 10), [0, 4, 5, 6]);

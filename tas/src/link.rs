@@ -9,15 +9,13 @@
 //! with the core until the application has let go too ([`ToFast::Close`]), and comes back with
 //! [`ToSlow::Released`].
 
-use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use tas_shm::{EventFd, ShmOffset};
 use tas_wire::{MacAddr, SeqNum};
 
 use crate::proto::{End, FlowInit};
-use crate::types::{ContextId, CoreId, FlowId};
+use crate::types::{ContextId, CoreId, FlowId, TenantId};
 
 /// From the slow path to a core.
 pub enum ToFast {
@@ -75,6 +73,8 @@ pub enum CloseHow {
 pub struct ContextSetup {
     /// Its id.
     pub id: ContextId,
+    /// The application that it belongs to.
+    pub tenant: TenantId,
     /// The queue core → application, of `Arx` entries.
     pub rxq: ShmOffset,
     /// Its length in bytes.
@@ -83,8 +83,8 @@ pub struct ContextSetup {
     pub txq: ShmOffset,
     /// Its length in bytes.
     pub txq_len: u32,
-    /// The application's eventfd.
-    pub evfd: Arc<EventFd>,
+    /// The application's eventfd, for this core alone.
+    pub evfd: EventFd,
 }
 
 /// From a core to the slow path.
@@ -133,7 +133,10 @@ pub struct Waker {
 impl Waker {
     /// A waker around `event`, for a thread that is awake.
     pub fn new(event: EventFd) -> Waker {
-        Waker { asleep: AtomicBool::new(false), event }
+        Waker {
+            asleep: AtomicBool::new(false),
+            event,
+        }
     }
 
     /// Says that this thread is about to block on the eventfd. It must poll once more before.
@@ -158,10 +161,5 @@ impl Waker {
     /// The eventfd to block on and to drain afterwards.
     pub fn event(&self) -> &EventFd {
         &self.event
-    }
-
-    /// The eventfd, for passing it to others.
-    pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.event.as_fd()
     }
 }

@@ -159,6 +159,18 @@ fn take_fds(message: &libc::msghdr) -> Vec<OwnedFd> {
     fds
 }
 
+/// Writes all of `bytes` to a descriptor that this process was given by number, as a
+/// supervisor's for telling readiness.
+pub fn write_to_fd(fd: RawFd, bytes: &[u8]) -> io::Result<()> {
+    // SAFETY: reads live bytes; a number that is no descriptor gives EBADF.
+    let written = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    match usize::try_from(written) {
+        Ok(written) if written == bytes.len() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Asks the kernel who is at the other end of a connected unix socket.
 pub fn peer_cred(sock: BorrowedFd<'_>) -> io::Result<PeerCred> {
     let mut cred = libc::ucred {

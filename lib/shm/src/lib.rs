@@ -27,6 +27,7 @@ mod tsc;
 pub use arena::{Arena, OutOfBounds, ShmOffset};
 pub use bytes::ByteRing;
 pub use doorbell::{Doorbell, EventFd, SleepGate};
+pub use fdpass::write_to_fd;
 pub use kick::guard_kicks;
 pub use lock::{LockError, PidLock};
 pub use owned::{FlowSlots, OwnerId, OwnerToken, SharedTable};

@@ -36,7 +36,12 @@ struct Node {
 impl Wheel {
     /// A wheel whose ticks last `1 << tick_shift` microseconds.
     pub fn new(capacity: u32, tick_shift: u32, now: Micros) -> Wheel {
-        let idle = Node { next: NIL, prev: NIL, place: NIL, tick: 0 };
+        let idle = Node {
+            next: NIL,
+            prev: NIL,
+            place: NIL,
+            tick: 0,
+        };
         Wheel {
             tick_shift,
             now: now.0 >> tick_shift,
@@ -67,7 +72,11 @@ impl Wheel {
 
     /// Makes `id` fire no more.
     pub fn cancel(&mut self, id: u32) {
-        if self.nodes.get(id as usize).is_some_and(|node| node.place != NIL) {
+        if self
+            .nodes
+            .get(id as usize)
+            .is_some_and(|node| node.place != NIL)
+        {
             self.unlink(id);
         }
     }
@@ -99,7 +108,8 @@ impl Wheel {
 
     /// A time before which nothing fires; `None` when nothing is armed.
     pub fn next(&self) -> Option<Micros> {
-        self.first_slot().map(|(_, _, tick)| Micros(tick << self.tick_shift))
+        self.first_slot()
+            .map(|(_, _, tick)| Micros(tick << self.tick_shift))
     }
 
     /// The first tick not before `when`, and always ahead, within the wheel's reach.
@@ -120,7 +130,12 @@ impl Wheel {
         }
         let place = (level * SLOTS + slot) as u32;
         if let Some(node) = self.nodes.get_mut(id as usize) {
-            *node = Node { next: head, prev: NIL, place, tick };
+            *node = Node {
+                next: head,
+                prev: NIL,
+                place,
+                tick,
+            };
             self.heads[level][slot] = id;
             self.occupied[level][slot / 64] |= 1 << (slot % 64);
             self.armed += 1;
@@ -128,7 +143,9 @@ impl Wheel {
     }
 
     fn unlink(&mut self, id: u32) {
-        let Some(node) = self.nodes.get(id as usize).copied() else { return };
+        let Some(node) = self.nodes.get(id as usize).copied() else {
+            return;
+        };
         let (level, slot) = (node.place as usize / SLOTS, node.place as usize % SLOTS);
         match self.nodes.get_mut(node.prev as usize) {
             Some(prev) => prev.next = node.next,
@@ -161,7 +178,11 @@ impl Wheel {
             let current = ((self.now >> shift) & 0xff) as usize;
             let slot = self.next_occupied(level, current)?;
             // Only the top level wraps: below it, entries share the higher bytes with now.
-            let turns = if slot < current || (slot == current && level == LEVELS - 1) { SLOTS } else { 0 };
+            let turns = if slot < current || (slot == current && level == LEVELS - 1) {
+                SLOTS
+            } else {
+                0
+            };
             let begin = ((self.now >> shift) - current as u64 + (slot + turns) as u64) << shift;
             Some((level, slot, begin.max(self.now)))
         })

@@ -4,7 +4,7 @@
 //! The traits are generic so that the data path is monomorphised: nothing
 //! here is ever used through `dyn`.
 
-use std::os::fd::RawFd;
+use std::os::fd::OwnedFd;
 
 use arrayvec::ArrayVec;
 use tas_wire::MacAddr;
@@ -98,7 +98,7 @@ pub trait NicQueue: Send {
     /// File descriptors of which at least one becomes readable when received
     /// frames wait. Empty when the port has none: whoever wants to block must
     /// then bound its sleep by a timer.
-    fn wait_fds(&self) -> &[RawFd];
+    fn wait_fds(&self) -> &[OwnedFd];
 
     /// Prepares for blocking on [`NicQueue::wait_fds`]. After true, the caller
     /// must poll once more before it blocks, since a frame may have arrived

@@ -95,6 +95,12 @@ impl Eal {
         })
     }
 
+    /// The lcores share CPUs with each other, or leave none to applications: whoever polls
+    /// should let others run while nothing is to do.
+    pub fn shares_cpus(&self) -> bool {
+        self.shared.shared_cpu || allowed_cpus().len() <= self.running.len() + 1
+    }
+
     pub(super) fn shared(&self) -> &Arc<EalShared> {
         &self.shared
     }
@@ -163,12 +169,12 @@ impl Drop for EalShared {
     fn drop(&mut self) {
         if self.memory_in_use.load(Ordering::Acquire) {
             log::debug!("packet buffers are still in use: DPDK is left to the end of the process");
-            return;
+        } else {
+            // SAFETY: the EAL is initialised, all ports are closed (they hold
+            // a reference to self), no buffer is in use, and Eal::drop has
+            // waited for the workers.
+            unsafe { dpdk_sys::rte_eal_cleanup() };
         }
-        // SAFETY: the EAL is initialised, all ports are closed (they hold a
-        // reference to self), no buffer is in use, and Eal::drop has waited for
-        // the workers.
-        unsafe { dpdk_sys::rte_eal_cleanup() };
         if let Some(dir) = &self.runtime_dir {
             // The EAL leaves its files behind; failing to remove them harms
             // nothing, the next start takes them over.

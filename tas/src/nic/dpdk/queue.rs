@@ -1,7 +1,7 @@
 //! One pair of queues of a port, and the frames that pass through it.
 
 use std::mem;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
@@ -147,35 +147,45 @@ impl Drop for DpdkFrame {
     }
 }
 
-/// What wakes the owner of a queue that blocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What wakes the owner of a queue that blocks. The descriptors are duplicates of the driver's.
+#[derive(Debug)]
 pub(super) enum WakeSource {
     /// Nothing.
     None,
     /// Descriptors that are readable while frames wait.
-    Sources(Vec<RawFd>),
+    Sources(Vec<OwnedFd>),
     /// A receive interrupt, delivered through a descriptor.
-    Interrupt([RawFd; 1], FdKind),
+    Interrupt([OwnedFd; 1], FdKind),
 }
 
 impl WakeSource {
     /// For the descriptor DPDK names for a queue's receive interrupt.
     pub(super) fn from_interrupt(fd: RawFd) -> Self {
-        match kind(fd) {
+        match (kind(fd), duplicate(fd)) {
+            (_, None) => WakeSource::None,
             // net_tap passes its device off as an interrupt: reading it as
             // one would eat a frame.
-            kind if kind.is_frame_source() => WakeSource::Sources(vec![fd]),
-            kind => WakeSource::Interrupt([fd], kind),
+            (kind, Some(fd)) if kind.is_frame_source() => WakeSource::Sources(vec![fd]),
+            (kind, Some(fd)) => WakeSource::Interrupt([fd], kind),
         }
     }
 
     pub(super) fn from_sources(fds: Vec<RawFd>) -> Self {
-        if fds.is_empty() {
-            WakeSource::None
-        } else {
-            WakeSource::Sources(fds)
+        let duplicates: Option<Vec<OwnedFd>> = fds.into_iter().map(duplicate).collect();
+        match duplicates {
+            // Blocking on some of the sources would miss frames of the others.
+            None => WakeSource::None,
+            Some(fds) if fds.is_empty() => WakeSource::None,
+            Some(fds) => WakeSource::Sources(fds),
         }
     }
+}
+
+/// A descriptor of our own for what a driver has opened.
+fn duplicate(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: the driver keeps the descriptor open while the port is, and the port is open now.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    borrowed.try_clone_to_owned().ok()
 }
 
 /// What a queue dropped on its own; read by the port's statistics.
@@ -350,7 +360,7 @@ impl NicQueue for DpdkQueue {
         self.spare.pop()
     }
 
-    fn wait_fds(&self) -> &[RawFd] {
+    fn wait_fds(&self) -> &[OwnedFd] {
         match &self.wake {
             WakeSource::None => &[],
             WakeSource::Sources(fds) => fds,
@@ -359,7 +369,7 @@ impl NicQueue for DpdkQueue {
     }
 
     fn arm(&mut self) -> bool {
-        match self.wake {
+        match &self.wake {
             WakeSource::None => false,
             WakeSource::Sources(_) => true,
             // SAFETY: the queue is ours and its port is started.
@@ -370,12 +380,12 @@ impl NicQueue for DpdkQueue {
     }
 
     fn disarm(&mut self) {
-        if let WakeSource::Interrupt([fd], kind) = self.wake {
+        if let WakeSource::Interrupt([fd], kind) = &self.wake {
             // SAFETY: as in arm. An interrupt that stays enabled costs a
             // wake-up and no more.
             let _ = unsafe { dpdk_sys::tasnic_rx_intr_disable(self.port.id, self.queue) };
-            if kind == FdKind::Event {
-                drain_event(fd);
+            if *kind == FdKind::Event {
+                drain_event(fd.as_raw_fd());
             }
         }
     }

@@ -1,0 +1,88 @@
+//! What a core counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tas_wire::ParseError;
+
+/// A counter with one writer, read by others at any time.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the counter's one writer may: two would lose counts.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.get().wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// The count.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters of one core.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct CoreCounters {
+            $($(#[$doc])* pub $name: Counter,)*
+            /// Received frames dropped because of their form, by [`ParseError::index`].
+            pub malformed: [Counter; ParseError::ALL.len()],
+        }
+
+        impl CoreCounters {
+            /// Every counter with its name.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+                let named = [$((stringify!($name), &self.$name),)*];
+                let malformed = ParseError::ALL.iter().map(|error| error.name()).zip(&self.malformed);
+                named.into_iter().chain(malformed).map(|(name, counter)| (name, counter.get()))
+            }
+        }
+    };
+}
+
+counters! {
+    /// Frames received.
+    rx_frames,
+    /// Frames given to the port.
+    tx_frames,
+    /// Payload bytes taken in order.
+    rx_bytes,
+    /// Payload bytes sent, retransmissions included.
+    tx_bytes,
+    /// Pure acknowledgements sent.
+    acks_sent,
+    /// Segments received that acknowledged new data.
+    acks_received,
+    /// Acknowledgements received with the ECN echo.
+    ecn_echoes,
+    /// Retransmission timeouts.
+    timeouts,
+    /// Frames passed to the slow path.
+    to_slow,
+    /// Frames dropped because the slow path's queue was full.
+    to_slow_dropped,
+    /// Segments dropped because they were for an address that is not ours.
+    foreign_address,
+    /// IP packets dropped because of their protocol.
+    unknown_protocol,
+    /// Frames of the slow path not sent because the port took none.
+    control_dropped,
+    /// Frames not sent because buffers had run out.
+    no_buffers,
+    /// Entries taken from applications' queues.
+    app_entries,
+    /// Entries of applications that broke the rules, ignored.
+    app_bad_entries,
+    /// Entries of applications for flows that had ended, or repeated; ignored.
+    app_stale_entries,
+    /// Entries posted to applications.
+    events,
+    /// Times that an application's queue had no room.
+    events_delayed,
+    /// Times this core blocked.
+    sleeps,
+}

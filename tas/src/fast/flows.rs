@@ -1,0 +1,410 @@
+//! What the slow path and the applications ask of flows: coming, going, moving, bumps and news.
+
+use tas_abi::memif::{
+    Arx, ArxConnUpdate, ArxMsg, AtxMsg, FLEXTCP_PL_ARX_FLRESET, FLEXTCP_PL_ARX_FLRXDONE,
+    FLEXTCP_PL_ATX_FLTXDONE, FlowSt,
+};
+use tas_shm::Position;
+use tas_wire::TcpTemplate;
+use zerocopy::FromZeros;
+
+use super::Core;
+use super::slot::{FlowSlot, Owner};
+use crate::link::{AppLink, CloseHow, FlowSetup, ToFast, ToSlow};
+use crate::nic::NicQueue;
+use crate::proto::{AppBump, BadBump, Flow};
+use crate::types::{ContextId, FlowId, Micros};
+
+/// Messages from the slow path in one turn.
+const MESSAGES: usize = 64;
+/// Entries of one context in one turn.
+const ENTRIES: usize = 32;
+
+/// Updates of all flows that may wait for an earlier one.
+const EARLY_MAX: usize = 1024;
+/// How long they wait.
+const PATIENCE: Micros = Micros::from_millis(100);
+
+/// An update that may have come before its turn: several threads share a connection, each with
+/// a queue of its own, and the queues are read one after the other.
+pub(super) struct Early {
+    context: ContextId,
+    flow: FlowId,
+    bump: AppBump,
+    until: Micros,
+}
+
+/// Whether an update came in its turn.
+#[derive(PartialEq, Eq)]
+enum Order {
+    Taken,
+    TooEarly,
+}
+
+/// A flow that changes its context, and the mark up to which the old one must have read.
+pub(super) struct Moving {
+    flow: FlowId,
+    to: AppLink,
+    mark: Option<Position>,
+}
+
+impl<Q: NicQueue> Core<Q> {
+    /// Does what the slow path asks.
+    pub(super) fn take_messages(&mut self) -> bool {
+        let mut worked = false;
+        for _ in 0..MESSAGES {
+            let Some(message) = self.slow.receive() else {
+                break;
+            };
+            worked = true;
+            self.message(message);
+        }
+        worked | self.finish_moves()
+    }
+
+    fn message(&mut self, message: ToFast) {
+        match message {
+            ToFast::Transmit(frame) => {
+                if !self.tx.raw(&mut self.nic, &frame, &self.counters) {
+                    self.counters.control_dropped.add(1);
+                }
+            }
+            ToFast::Install(setup) => self.install(&setup),
+            ToFast::Reinject(frame) => self.reinjected(&frame),
+            ToFast::Attach(flow, link) => self.attach(flow, link),
+            ToFast::Close(flow, how) => self.close(flow, how),
+            ToFast::Move(flow, link) => self.begin_move(flow, link),
+            ToFast::RemoteMac(flow, mac) => {
+                if let Some((st, slot)) = self.shared.flows.get(&mut self.token, flow.0) {
+                    st.remote_mac.addr = mac.0;
+                    slot.template.set_dst_mac(mac);
+                }
+            }
+            ToFast::AddContext(setup) => {
+                let id = setup.id;
+                if !self.contexts.add(&self.shared.arena, *setup) {
+                    self.slow
+                        .send(ToSlow::Misbehaved(id, "its queues cannot be used"));
+                }
+            }
+            ToFast::RemoveContext(id) => {
+                self.contexts.remove(id);
+                self.slow.send(ToSlow::ContextRemoved(self.id, id));
+            }
+            ToFast::Shutdown => self.stopping = true,
+        }
+    }
+
+    fn install(&mut self, setup: &FlowSetup) {
+        let Some((st, slot)) = self.shared.flows.get(&mut self.token, setup.flow.0) else {
+            // The slot was not passed on: the slow path must not wait for it for ever.
+            self.slow.send(ToSlow::Released(setup.flow));
+            return;
+        };
+        slot.zero();
+        slot.template = TcpTemplate::new(self.mac, setup.init.remote_mac, &setup.init.tuple);
+        let mut flow = Flow {
+            st,
+            ext: &mut slot.ext,
+        };
+        flow.install(&setup.init, &self.shared.params, self.now);
+        let deadline = flow.deadline();
+        if let Some(link) = setup.app {
+            set_link(st, slot, link);
+        }
+        slot.app.installed = true;
+        self.schedule.timers.arm_by(setup.flow.0, deadline);
+    }
+
+    fn attach(&mut self, id: FlowId, link: AppLink) {
+        if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0)
+            && slot.app.installed
+        {
+            set_link(st, slot, link);
+            if slot.app.has_news() {
+                self.schedule.notice(id, &mut slot.app);
+            }
+        }
+    }
+
+    fn close(&mut self, id: FlowId, how: CloseHow) {
+        let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            return;
+        };
+        if !slot.app.installed {
+            return;
+        }
+        let abandoned = slot.app.owner == Owner::Backlog;
+        if slot.app.ended {
+            self.release(id);
+        } else if how == CloseHow::Reset || abandoned {
+            self.send_reset(id);
+            self.release(id);
+        } else {
+            let bumped = Flow {
+                st,
+                ext: &mut slot.ext,
+            }
+            .detach(&self.shared.params, self.now);
+            slot.app.orphan();
+            if bumped.send {
+                self.schedule.send(id, &mut slot.app);
+            }
+            if bumped.ack {
+                self.schedule.ack(id, &mut slot.app);
+            }
+            let deadline = Flow {
+                st,
+                ext: &mut slot.ext,
+            }
+            .deadline();
+            self.schedule.timers.arm_by(id.0, deadline);
+            self.slow.send(ToSlow::Detached(id));
+        }
+    }
+
+    /// Gives a flow's slot back to the slow path.
+    pub(super) fn release(&mut self, id: FlowId) {
+        self.schedule.forget(id);
+        if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) {
+            slot.zero();
+            // Tools take a flow without buffers for a free one.
+            st.rx_len = 0;
+            st.tx_len = 0;
+        }
+        self.moving.retain(|moving| moving.flow != id);
+        let owner = self.shared.slow_owner;
+        if self.shared.flows.transfer(&mut self.token, id.0, owner) {
+            self.slow.send(ToSlow::Released(id));
+        }
+    }
+
+    /// Stops telling a flow's old context, until it has read what it was told.
+    fn begin_move(&mut self, id: FlowId, to: AppLink) {
+        let Some((_, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            return;
+        };
+        if !slot.app.installed || slot.app.owner == Owner::Orphan {
+            return;
+        }
+        let mark = match slot.app.owner {
+            Owner::Context => self
+                .contexts
+                .get(slot.app.context())
+                .map(|old| old.events.position()),
+            _ => None,
+        };
+        slot.app.owner = Owner::Moving;
+        self.moving.retain(|moving| moving.flow != id);
+        self.moving.push(Moving { flow: id, to, mark });
+    }
+
+    fn finish_moves(&mut self) -> bool {
+        let mut moved = false;
+        let mut index = 0;
+        while let Some(Moving { flow, to, mark }) = self.moving.get(index) {
+            let (id, to, mark) = (*flow, *to, *mark);
+            let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+                self.moving.swap_remove(index);
+                continue;
+            };
+            let read = match (mark, self.contexts.get(slot.app.context())) {
+                (Some(mark), Some(old)) => old.events.consumed_up_to(mark),
+                _ => true,
+            };
+            if !read {
+                index += 1;
+                continue;
+            }
+            set_link(st, slot, to);
+            if slot.app.has_news() {
+                self.schedule.notice(id, &mut slot.app);
+            }
+            self.moving.swap_remove(index);
+            self.slow.send(ToSlow::Moved(id, to));
+            moved = true;
+        }
+        moved
+    }
+
+    /// Takes what applications have posted.
+    pub(super) fn take_bumps(&mut self) -> bool {
+        let mut worked = self.retry_early();
+        for index in 0..self.contexts.len() {
+            for _ in 0..ENTRIES {
+                let Some(context) = self.contexts.at(index) else {
+                    break;
+                };
+                let Some(entry) = context.bumps.pop() else {
+                    break;
+                };
+                let id = context.id;
+                worked = true;
+                self.counters.app_entries.add(1);
+                let Ok(AtxMsg::ConnUpdate(update)) = AtxMsg::try_from(entry) else {
+                    self.bad_entry(id, "unknown queue entry type");
+                    continue;
+                };
+                let bump = AppBump {
+                    rx_bump: update.rx_bump,
+                    tx_bump: update.tx_bump,
+                    bump_seq: update.bump_seq,
+                    tx_done: update.flags & FLEXTCP_PL_ATX_FLTXDONE != 0,
+                };
+                let early = Early {
+                    context: id,
+                    flow: FlowId(update.flow_id),
+                    bump,
+                    until: self.now + PATIENCE,
+                };
+                if self.bump(&early) == Order::TooEarly && self.early.len() < EARLY_MAX {
+                    self.early.push(early);
+                }
+            }
+        }
+        worked
+    }
+
+    /// Tries again the updates that came before their turn.
+    fn retry_early(&mut self) -> bool {
+        if self.early.is_empty() {
+            return false;
+        }
+        let mut early = std::mem::take(&mut self.early);
+        let before = early.len();
+        early.retain(|update| self.bump(update) == Order::TooEarly && update.until > self.now);
+        let worked = early.len() < before;
+        self.early = early;
+        worked
+    }
+
+    /// Gives an update to its flow, if it comes from the flow's application.
+    fn bump(&mut self, update: &Early) -> Order {
+        let Early {
+            context,
+            flow: id,
+            bump,
+            ..
+        } = update;
+        let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            self.counters.app_stale_entries.add(1);
+            return Order::Taken;
+        };
+        // Any context of the application may post: several threads share connections, and move
+        // them.
+        let posts = matches!(slot.app.owner, Owner::Context | Owner::Moving);
+        let live = slot.app.installed && !slot.app.ended && posts;
+        let owner = slot.app.context();
+        if !live || (owner != *context && !self.contexts.same_tenant(owner, *context)) {
+            self.counters.app_stale_entries.add(1);
+            return Order::Taken;
+        }
+        let ahead = bump.bump_seq.wrapping_sub(st.bump_seq);
+        if ahead != 0 && ahead < EARLY_MAX as u16 {
+            return Order::TooEarly;
+        }
+        let mut flow = Flow {
+            st,
+            ext: &mut slot.ext,
+        };
+        match flow.on_app_bump(bump, &self.shared.params, self.now) {
+            Ok(bumped) => {
+                let deadline = flow.deadline();
+                if bumped.send {
+                    self.schedule.send(*id, &mut slot.app);
+                }
+                if bumped.ack {
+                    self.schedule.ack(*id, &mut slot.app);
+                }
+                self.schedule.timers.arm_by(id.0, deadline);
+            }
+            Err(BadBump::Stale) => self.counters.app_stale_entries.add(1),
+            Err(BadBump::RxTooLarge) => {
+                self.bad_entry(*context, "handed back more than it received")
+            }
+            Err(BadBump::TxTooLarge) => self.bad_entry(*context, "sent more than its buffer holds"),
+            Err(BadBump::AfterClose) => self.bad_entry(*context, "sent after closing"),
+        }
+        Order::Taken
+    }
+
+    #[cold]
+    fn bad_entry(&mut self, id: ContextId, what: &'static str) {
+        self.counters.app_bad_entries.add(1);
+        if let Some(context) = self.contexts.get(id)
+            && !context.reported
+        {
+            context.reported = true;
+            self.slow.send(ToSlow::Misbehaved(id, what));
+        }
+    }
+
+    /// Tells applications what is new, one entry for a flow.
+    pub(super) fn post_notices(&mut self) -> bool {
+        let mut notices = std::mem::take(&mut self.schedule.notices);
+        let mut kept = 0;
+        for index in 0..notices.len() {
+            let id = notices[index];
+            let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+                continue;
+            };
+            slot.app.notice_queued = false;
+            if slot.app.owner != Owner::Context || !slot.app.has_news() {
+                continue;
+            }
+            let Some(context) = self.contexts.get(slot.app.context()) else {
+                continue;
+            };
+            if context.post(&news(st, slot)) {
+                slot.app.clear_news();
+                self.counters.events.add(1);
+            } else {
+                slot.app.notice_queued = true;
+                notices[kept] = id;
+                kept += 1;
+                self.counters.events_delayed.add(1);
+            }
+        }
+        let worked = kept < notices.len();
+        notices.truncate(kept);
+        self.schedule.notices = notices;
+        if worked {
+            self.contexts.ring();
+        }
+        worked
+    }
+}
+
+fn set_link(st: &mut FlowSt, slot: &mut FlowSlot, link: AppLink) {
+    st.db_id = link.context.0;
+    st.opaque = link.opaque;
+    slot.app.attach(link.context);
+}
+
+/// The entry that tells what is new.
+#[inline]
+fn news(st: &FlowSt, slot: &FlowSlot) -> Arx {
+    let app = &slot.app;
+    let mut flags = 0;
+    if app.rx_closed {
+        flags |= FLEXTCP_PL_ARX_FLRXDONE;
+    }
+    if app.reset {
+        flags |= FLEXTCP_PL_ARX_FLRESET;
+    }
+    // The news end at the next position, going back over the ring's end.
+    let back = if app.rx_bump > st.rx_next_pos {
+        st.rx_len
+    } else {
+        0
+    };
+    let rx_pos = st.rx_next_pos.wrapping_add(back).wrapping_sub(app.rx_bump);
+    ArxMsg::ConnUpdate(ArxConnUpdate {
+        opaque: st.opaque,
+        rx_bump: app.rx_bump,
+        rx_pos,
+        tx_bump: app.tx_bump,
+        flags,
+    })
+    .into()
+}

@@ -1,0 +1,203 @@
+//! The fast path: one [`Core`] per thread, which owns a queue of the port and its flows outright.
+//!
+//! A turn of the loop takes what came from the slow path, from the port and from the applications,
+//! runs the timers, lets flows send, and last sends the acknowledgements that nothing carried and
+//! tells the applications what is new, once per flow and turn.
+
+pub mod counters;
+pub mod wheel;
+
+mod contexts;
+mod flows;
+mod receive;
+mod run;
+mod schedule;
+mod send;
+mod slot;
+mod slowlink;
+mod tx;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use tas_abi::memif::FlowSt;
+use tas_shm::{Arena, FlowSlots, OwnerId, OwnerToken, TscClock};
+use tas_wire::MacAddr;
+
+use crate::flowtable::FlowTable;
+use crate::link::{Ended, ToSlow, Waker};
+use crate::nic::{NicQueue, PortInfo};
+use crate::proto::{End, Flow, TcpParams};
+use crate::types::{CoreId, FlowId, Micros};
+
+use contexts::Contexts;
+use counters::CoreCounters;
+use flows::{Early, Moving};
+use schedule::Schedule;
+pub use slot::FlowSlot;
+use slowlink::SlowLink;
+use tx::{Checksums, TxPath};
+
+/// The flow states of all threads.
+pub type Flows = FlowSlots<FlowSt, FlowSlot>;
+
+/// How a core waits when nothing is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Idle {
+    /// Cycles without work after which the core blocks; `u64::MAX`: never.
+    pub poll_cycle: u64,
+    /// Cycles after which applications may block; `u64::MAX`: never.
+    pub poll_cycle_app: u64,
+    /// The core shares its processor and lets others run while it has nothing to do.
+    pub yields: bool,
+}
+
+/// What a core shares with the rest of the service.
+pub struct Shared {
+    /// The flow states.
+    pub flows: Arc<Flows>,
+    /// The lookup table.
+    pub table: Arc<FlowTable>,
+    /// All shared memory.
+    pub arena: Arc<Arena>,
+    /// TCP's parameters.
+    pub params: TcpParams,
+    /// Addresses that are ours.
+    pub addresses: Vec<Ipv4Addr>,
+    /// The port.
+    pub port: PortInfo,
+    /// Use the port's checksum offload where it has one.
+    pub checksum_offload: bool,
+    /// The owner id of the slow path, to give slots back to.
+    pub slow_owner: OwnerId,
+    /// How to wait.
+    pub idle: Idle,
+}
+
+/// What a core has for itself from the start.
+pub struct CoreParts<Q> {
+    /// Its number.
+    pub id: CoreId,
+    /// Its queue of the port.
+    pub nic: Q,
+    /// Its right to flow states.
+    pub token: OwnerToken,
+    /// Messages from the slow path.
+    pub from_slow: rtrb::Consumer<crate::link::ToFast>,
+    /// Messages to the slow path.
+    pub to_slow: rtrb::Producer<ToSlow>,
+    /// Wakes this core.
+    pub waker: Arc<Waker>,
+    /// Wakes the slow path.
+    pub slow_waker: Arc<Waker>,
+    /// Its counters.
+    pub counters: Arc<CoreCounters>,
+}
+
+/// A fast-path core.
+pub struct Core<Q: NicQueue> {
+    id: CoreId,
+    nic: Q,
+    token: OwnerToken,
+    shared: Arc<Shared>,
+    contexts: Contexts,
+    schedule: Schedule,
+    tx: TxPath<Q>,
+    slow: SlowLink,
+    moving: Vec<Moving>,
+    early: Vec<Early>,
+    /// Flows whose timers have run out; empty between turns.
+    due: Vec<FlowId>,
+    waker: Arc<Waker>,
+    counters: Arc<CoreCounters>,
+    mac: MacAddr,
+    now: Micros,
+    stopping: bool,
+}
+
+impl<Q: NicQueue> Core<Q> {
+    /// A core at rest.
+    pub fn new(parts: CoreParts<Q>, shared: Arc<Shared>) -> Core<Q> {
+        let now = Micros(TscClock::global().now_us());
+        let offload = shared.checksum_offload && shared.port.tx_checksum_offload;
+        let checksums = if offload {
+            Checksums::Offload
+        } else {
+            Checksums::Software
+        };
+        Core {
+            id: parts.id,
+            nic: parts.nic,
+            token: parts.token,
+            contexts: Contexts::new(shared.idle.poll_cycle_app),
+            schedule: Schedule::new(shared.flows.count(), now),
+            tx: TxPath::new(checksums, Arc::clone(&shared.arena)),
+            slow: SlowLink::new(parts.from_slow, parts.to_slow, parts.slow_waker),
+            moving: Vec::new(),
+            early: Vec::new(),
+            due: Vec::new(),
+            waker: parts.waker,
+            counters: parts.counters,
+            mac: shared.port.mac,
+            now,
+            stopping: false,
+            shared,
+        }
+    }
+
+    /// What this core counts.
+    pub fn counters(&self) -> Arc<CoreCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// One turn of the loop at time `now`. True when there was something to do.
+    pub fn turn(&mut self, now: Micros) -> bool {
+        self.now = now;
+        let mut worked = self.take_messages();
+        worked |= self.receive();
+        worked |= self.take_bumps();
+        worked |= self.run_timers();
+        worked |= self.send();
+        worked |= self.send_acks();
+        worked |= self.post_notices();
+        worked |= self.tx.flush(&mut self.nic, &self.counters);
+        self.slow.flush();
+        worked
+    }
+
+    /// TCP is done with a flow: the application and the slow path are told.
+    #[cold]
+    fn finish(&mut self, id: FlowId, end: End) {
+        if end == End::DataAfterClose {
+            self.send_reset(id);
+        }
+        let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            return;
+        };
+        if slot.app.ended {
+            return;
+        }
+        slot.app.ended = true;
+        // What a last acknowledgement or the news need is still there; timers are not.
+        self.schedule.forget(id);
+        let flow = Flow {
+            st,
+            ext: &mut slot.ext,
+        };
+        let ended = Ended {
+            end,
+            snd_nxt: flow.snd_max(),
+            rcv_nxt: flow.rcv_nxt(),
+            ts_recent: flow.ts_recent(),
+        };
+        if slot.app.has_news() {
+            self.schedule.notice(id, &mut slot.app);
+        }
+        let orphan = slot.app.owner == slot::Owner::Orphan;
+        self.slow.send(ToSlow::Ended(id, ended));
+        if orphan {
+            self.send_last_ack(id);
+            self.release(id);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The loop of a core, and its sleep.
+
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tas_shm::{TscClock, rdtsc};
+
+use super::Core;
+use crate::nic::NicQueue;
+use crate::types::Micros;
+
+/// Longest sleep of a core whose port cannot wake it.
+const BLIND_SLEEP: Duration = Duration::from_micros(100);
+/// Longest sleep of all: an application with a library of its own may have rung too early.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+impl<Q: NicQueue> Core<Q> {
+    /// Runs until the slow path says to stop.
+    pub fn run(mut self) {
+        let clock = TscClock::global();
+        // The time since which there has been nothing to do, by the cycle counter.
+        let mut idle_since: Option<u64> = None;
+        while !self.stopping {
+            if self.turn(Micros(clock.now_us())) || self.backlogged() {
+                idle_since = None;
+                continue;
+            }
+            let idle = self.shared.idle;
+            let cycles = rdtsc();
+            let since = *idle_since.get_or_insert(cycles);
+            if idle.poll_cycle != u64::MAX && cycles.wrapping_sub(since) > idle.poll_cycle {
+                if self.sleep(clock) {
+                    idle_since = None;
+                }
+            } else if idle.yields {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
+        }
+        self.nic.disarm();
+        self.slow.flush();
+    }
+
+    /// Something waits for room rather than for an event.
+    fn backlogged(&self) -> bool {
+        self.schedule.busy()
+            || !self.moving.is_empty()
+            || !self.early.is_empty()
+            || self.tx.backlogged()
+            || self.slow.backlogged()
+    }
+
+    /// Blocks until there may be something to do. True when the time without work starts anew,
+    /// because somebody rang, or a last look found work: those who ring count on being polled
+    /// for so long after.
+    fn sleep(&mut self, clock: &TscClock) -> bool {
+        self.waker.announce();
+        let armed = self.nic.arm();
+        if self.turn(Micros(clock.now_us())) || self.backlogged() {
+            self.nic.disarm();
+            self.waker.awake();
+            return true;
+        }
+        let wakes = armed && !self.nic.wait_fds().is_empty();
+        let longest = if wakes { LONGEST_SLEEP } else { BLIND_SLEEP };
+        let timeout = match self.schedule.next() {
+            Some(next) => longest.min(Duration::from_micros(next.since(Micros(clock.now_us())).0)),
+            None => longest,
+        };
+        self.block(timeout, wakes);
+        self.nic.disarm();
+        self.waker.awake();
+        self.waker.event().drain()
+    }
+
+    fn block(&self, timeout: Duration, port_wakes: bool) {
+        let event = PollFd::new(self.waker.event(), PollFlags::IN);
+        let mut fds = vec![event];
+        if port_wakes {
+            fds.extend(
+                self.nic
+                    .wait_fds()
+                    .iter()
+                    .map(|fd| PollFd::new(fd, PollFlags::IN)),
+            );
+        }
+        self.counters.sleeps.add(1);
+        if let Ok(timeout) = Timespec::try_from(timeout) {
+            // An error only means that the sleep is over.
+            let _ = poll(&mut fds, Some(&timeout));
+        }
+    }
+}

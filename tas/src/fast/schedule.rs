@@ -1,0 +1,91 @@
+//! Which flows a core looks at next: timers, acknowledgements due, news to report, sending.
+
+use std::collections::VecDeque;
+
+use super::slot::AppState;
+use super::wheel::Wheel;
+use crate::types::{FlowId, Micros};
+
+/// TCP's timers tick every 64 µs, an eighth of the shortest of them.
+const TIMER_TICK_SHIFT: u32 = 6;
+/// Pacing ticks every microsecond.
+const PACE_TICK_SHIFT: u32 = 0;
+
+/// A core's lists of flows. A flow is in each at most once, by marks in its own state.
+pub struct Schedule {
+    /// TCP's timers.
+    pub timers: Wheel,
+    /// Flows whose rate makes them wait.
+    pub paced: Wheel,
+    /// Flows that may send now, in turn.
+    pub ready: VecDeque<FlowId>,
+    /// Flows that owe an acknowledgement at the end of the batch.
+    pub acks: Vec<FlowId>,
+    /// Flows with news for their application.
+    pub notices: Vec<FlowId>,
+}
+
+impl Schedule {
+    /// Empty lists for flow ids below `flows`.
+    pub fn new(flows: u32, now: Micros) -> Schedule {
+        Schedule {
+            timers: Wheel::new(flows, TIMER_TICK_SHIFT, now),
+            paced: Wheel::new(flows, PACE_TICK_SHIFT, now),
+            ready: VecDeque::new(),
+            acks: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+
+    /// Sends an acknowledgement for the flow at the end of the batch.
+    #[inline]
+    pub fn ack(&mut self, flow: FlowId, app: &mut AppState) {
+        if !app.ack_queued {
+            app.ack_queued = true;
+            self.acks.push(flow);
+        }
+    }
+
+    /// Tells the application at the end of the batch.
+    #[inline]
+    pub fn notice(&mut self, flow: FlowId, app: &mut AppState) {
+        if !app.notice_queued {
+            app.notice_queued = true;
+            self.notices.push(flow);
+        }
+    }
+
+    /// Gives the flow its turn to send.
+    #[inline]
+    pub fn send(&mut self, flow: FlowId, app: &mut AppState) {
+        if !app.send_queued {
+            app.send_queued = true;
+            self.ready.push_back(flow);
+        }
+    }
+
+    /// Forgets the timers of a flow. Its places in the lists are skipped when their turn comes.
+    pub fn forget(&mut self, flow: FlowId) {
+        self.timers.cancel(flow.0);
+        self.paced.cancel(flow.0);
+    }
+
+    /// Moves the flows whose pace admits them to the ready list.
+    pub fn release_paced(&mut self, now: Micros) {
+        let ready = &mut self.ready;
+        self.paced.advance(now, |id| ready.push_back(FlowId(id)));
+    }
+
+    /// Something is to be done without waiting for anybody.
+    pub fn busy(&self) -> bool {
+        !self.ready.is_empty() || !self.acks.is_empty() || !self.notices.is_empty()
+    }
+
+    /// When the next timer may run out.
+    pub fn next(&self) -> Option<Micros> {
+        [self.timers.next(), self.paced.next()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}

@@ -1,0 +1,213 @@
+//! Sending: flows take turns, as fast as their rates admit.
+
+use tas_shm::ShmOffset;
+
+use super::Core;
+use super::counters::CoreCounters;
+use super::slot::FlowSlot;
+use super::tx::{TxPath, TxRing};
+use crate::nic::NicQueue;
+use crate::proto::{Flow, SegmentPlan};
+use crate::types::{FlowId, Micros};
+use tas_abi::memif::FlowSt;
+
+/// Segments of one flow before the next flow's turn.
+const QUANTUM: usize = 8;
+/// Flows that get their turn before the core looks at the port again.
+const TURNS: usize = 32;
+/// How far a rate-limited flow that was held up may catch up, in nanoseconds.
+const CATCH_UP: u64 = 200_000;
+
+/// How a flow's turn ended.
+enum Turn {
+    /// It has nothing more to send.
+    Idle,
+    /// It has more to send.
+    More,
+    /// It has more to send, but its rate makes it wait until then.
+    Paced(Micros),
+    /// The port takes no more frames.
+    Blocked,
+}
+
+impl<Q: NicQueue> Core<Q> {
+    /// Lets flows send.
+    pub(super) fn send(&mut self) -> bool {
+        self.schedule.release_paced(self.now);
+        let mut worked = false;
+        for _ in 0..TURNS.min(self.schedule.ready.len()) {
+            let Some(id) = self.schedule.ready.pop_front() else {
+                break;
+            };
+            let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+                continue;
+            };
+            if !slot.app.send_queued || slot.app.ended {
+                continue;
+            }
+            let mut sender = Sender {
+                tx: &mut self.tx,
+                nic: &mut self.nic,
+                counters: &self.counters,
+                now: self.now,
+            };
+            let turn = sender.turn(st, slot, &self.shared.params);
+            let deadline = Flow {
+                st,
+                ext: &mut slot.ext,
+            }
+            .deadline();
+            self.schedule.timers.arm_by(id.0, deadline);
+            match turn {
+                Turn::Idle => slot.app.send_queued = false,
+                Turn::More => self.schedule.ready.push_back(id),
+                Turn::Paced(until) => self.schedule.paced.arm_by(id.0, until),
+                Turn::Blocked => {
+                    self.schedule.ready.push_front(id);
+                    break;
+                }
+            }
+            worked = true;
+        }
+        worked
+    }
+
+    /// Sends the acknowledgements that are due and that nothing has carried.
+    pub(super) fn send_acks(&mut self) -> bool {
+        let mut acks = std::mem::take(&mut self.schedule.acks);
+        let mut kept = 0;
+        for index in 0..acks.len() {
+            let id = acks[index];
+            if !self.tx.ready(&mut self.nic, &self.counters) {
+                acks[kept] = id;
+                kept += 1;
+                continue;
+            }
+            let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+                continue;
+            };
+            slot.app.ack_queued = false;
+            send_ack(&mut self.tx, &self.counters, st, slot, self.now);
+        }
+        let worked = kept < acks.len();
+        acks.truncate(kept);
+        self.schedule.acks = acks;
+        worked
+    }
+
+    /// Sends the segment that resets a flow's peer.
+    pub(super) fn send_reset(&mut self, id: FlowId) {
+        let ready = self.tx.ready(&mut self.nic, &self.counters);
+        if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0)
+            && ready
+        {
+            let ring = tx_ring(st);
+            let plan = Flow {
+                st,
+                ext: &mut slot.ext,
+            }
+            .reset_plan(self.now);
+            self.tx.segment(&slot.template, &plan, ring);
+        }
+    }
+
+    /// Sends the acknowledgement that a flow owes now, since the flow is about to go.
+    pub(super) fn send_last_ack(&mut self, id: FlowId) {
+        let ready = self.tx.ready(&mut self.nic, &self.counters);
+        if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0)
+            && ready
+        {
+            send_ack(&mut self.tx, &self.counters, st, slot, self.now);
+        }
+    }
+}
+
+fn send_ack<Q: NicQueue>(
+    tx: &mut TxPath<Q>,
+    counters: &CoreCounters,
+    st: &mut FlowSt,
+    slot: &mut FlowSlot,
+    now: Micros,
+) {
+    let ring = tx_ring(st);
+    if let Some(plan) = (Flow {
+        st,
+        ext: &mut slot.ext,
+    })
+    .take_ack(now)
+    {
+        tx.segment(&slot.template, &plan, ring);
+        counters.acks_sent.add(1);
+    }
+}
+
+fn tx_ring(st: &FlowSt) -> TxRing {
+    TxRing {
+        base: ShmOffset(st.tx_base),
+        len: st.tx_len,
+    }
+}
+
+/// What a flow's turn needs of the core.
+struct Sender<'a, Q: NicQueue> {
+    tx: &'a mut TxPath<Q>,
+    nic: &'a mut Q,
+    counters: &'a CoreCounters,
+    now: Micros,
+}
+
+impl<Q: NicQueue> Sender<'_, Q> {
+    fn turn(
+        &mut self,
+        st: &mut FlowSt,
+        slot: &mut FlowSlot,
+        params: &crate::proto::TcpParams,
+    ) -> Turn {
+        let ring = tx_ring(st);
+        let now_ns = self.now.0.saturating_mul(1000);
+        for _ in 0..QUANTUM {
+            if st.tx_rate != 0 && slot.app.pace_next > now_ns {
+                return match (Flow {
+                    st,
+                    ext: &mut slot.ext,
+                })
+                .sendable()
+                {
+                    0 => Turn::Idle,
+                    _ => Turn::Paced(Micros(slot.app.pace_next.div_ceil(1000))),
+                };
+            }
+            if !self.tx.ready(self.nic, self.counters) {
+                return Turn::Blocked;
+            }
+            let Some(plan) = (Flow {
+                st,
+                ext: &mut slot.ext,
+            })
+            .next_segment(params, self.now) else {
+                return Turn::Idle;
+            };
+            self.tx.segment(&slot.template, &plan, ring);
+            self.counters.tx_bytes.add(u64::from(plan.len));
+            if st.tx_rate != 0 {
+                let earliest = now_ns.saturating_sub(CATCH_UP);
+                slot.app.pace_next = slot.app.pace_next.max(earliest) + cost(&plan, st.tx_rate);
+            }
+        }
+        match (Flow {
+            st,
+            ext: &mut slot.ext,
+        })
+        .sendable()
+        {
+            0 => Turn::Idle,
+            _ => Turn::More,
+        }
+    }
+}
+
+/// Nanoseconds that a segment's data takes at `rate` kilobits per second.
+#[inline]
+fn cost(plan: &SegmentPlan, rate: u32) -> u64 {
+    u64::from(plan.len) * 8_000_000 / u64::from(rate.max(1))
+}

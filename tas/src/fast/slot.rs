@@ -1,0 +1,105 @@
+//! What a core keeps of a flow beside the public flow state.
+
+use tas_wire::TcpTemplate;
+use zerocopy::FromZeros;
+
+use crate::proto::{FlowExt, Notice};
+use crate::types::ContextId;
+
+/// The private part of a flow: TCP's own extension, the application's side, the headers to send.
+#[derive(FromZeros)]
+#[repr(C)]
+pub struct FlowSlot {
+    /// TCP state that the public flow state has no room for.
+    pub ext: FlowExt,
+    /// How the flow stands with its application and in the core's lists.
+    pub app: AppState,
+    /// Headers of the segments to send.
+    pub template: TcpTemplate,
+}
+
+/// Whom a flow's events are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromZeros)]
+#[repr(u8)]
+pub enum Owner {
+    /// Nobody yet: the connection waits in a backlog, and its news are kept.
+    Backlog,
+    /// An application's context.
+    Context,
+    /// A context that is being exchanged for another one: news are kept.
+    Moving,
+    /// Nobody any more: the flow finishes by itself.
+    Orphan,
+}
+
+/// How a flow stands with its application and in the core's lists.
+#[derive(FromZeros)]
+#[repr(C)]
+pub struct AppState {
+    /// Earliest time for the next segment of a rate-limited flow, in nanoseconds.
+    pub pace_next: u64,
+    /// Bytes received and not yet reported.
+    pub rx_bump: u32,
+    /// Bytes acknowledged and not yet reported.
+    pub tx_bump: u32,
+    context: u16,
+    /// Whom the events are for.
+    pub owner: Owner,
+    /// The slot holds a flow.
+    pub installed: bool,
+    /// TCP is done; only the application has not let go yet.
+    pub ended: bool,
+    /// The peer's FIN is to be reported.
+    pub rx_closed: bool,
+    /// A reset is to be reported.
+    pub reset: bool,
+    /// The flow is in the list of acknowledgements due.
+    pub ack_queued: bool,
+    /// The flow is in the list of news to report.
+    pub notice_queued: bool,
+    /// The flow is in the list of flows ready to send, or waits for its pace.
+    pub send_queued: bool,
+}
+
+impl AppState {
+    /// The context that gets the events; meaningful unless in a backlog or orphaned.
+    pub fn context(&self) -> ContextId {
+        ContextId(self.context)
+    }
+
+    /// Gives the flow to a context.
+    pub fn attach(&mut self, context: ContextId) {
+        self.context = context.0;
+        self.owner = Owner::Context;
+    }
+
+    /// Lets the flow finish by itself: its news interest nobody.
+    pub fn orphan(&mut self) {
+        self.owner = Owner::Orphan;
+        self.clear_news();
+    }
+
+    /// Adds to what the application is to be told.
+    #[inline]
+    pub fn note(&mut self, notice: &Notice) {
+        self.rx_bump = self.rx_bump.wrapping_add(notice.rx_bump);
+        self.tx_bump = self.tx_bump.wrapping_add(notice.tx_bump);
+        self.rx_closed |= notice.rx_closed;
+        self.reset |= notice.reset;
+    }
+
+    /// Something waits to be told.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.rx_bump != 0 || self.tx_bump != 0 || self.rx_closed || self.reset
+    }
+
+    /// Everything has been told.
+    #[inline]
+    pub fn clear_news(&mut self) {
+        self.rx_bump = 0;
+        self.tx_bump = 0;
+        self.rx_closed = false;
+        self.reset = false;
+    }
+}

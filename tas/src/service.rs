@@ -1,0 +1,311 @@
+//! Puts the service together, runs it, and takes it down again.
+
+use std::io::{self, Write};
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use tas_abi::memif::FLEXNIC_FLAG_READY;
+use tas_shm::{EventFd, HUGE_PAGE, OwnerToken, TscClock, sigbus};
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::fast::counters::CoreCounters;
+use crate::fast::{Core, CoreParts, Idle, Shared};
+use crate::link::Waker;
+use crate::memory::{Memory, MemoryError, PollCycles};
+use crate::nic::dpdk::{Eal, EalOptions, NicError, Port, PortConf};
+use crate::proto::TcpParams;
+use crate::proto::cc::CcParams;
+use crate::slow::tcp::{Secrets, TcpControl, TcpControlConfig};
+use crate::slow::{Access, CoreLink, Offer, SlowParts, SlowPath, Statistics};
+use crate::types::{CoreId, Micros};
+
+/// Messages between the slow path and a core that are not frames.
+const CONTROL_MESSAGES: usize = 4096;
+/// Longest retransmission timeout (RFC 6298 §2.5).
+const RTO_MAX: Micros = Micros::from_millis(60_000);
+/// How long an acknowledgement may be held back for data to carry it (RFC 1122 §4.2.3.2 allows
+/// half a second; data centres want it in proportion to their round trips).
+const DELAYED_ACK: Micros = Micros(500);
+/// First pause before a closed window is probed.
+const PERSIST_MIN: Micros = Micros::from_millis(5);
+/// Timeouts in a row before the peer is given up; with the longest pause about as long as
+/// RFC 1122 §4.2.3.5 asks for.
+const MAX_RETRIES: u8 = 15;
+/// How long a connection that nobody owns waits for the peer's FIN.
+const FIN_WAIT2: Micros = Micros::from_millis(60_000);
+
+/// Why the service did not run.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    /// No memory to share.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// No DPDK or no port.
+    #[error(transparent)]
+    Nic(#[from] NicError),
+    /// Another service has the sockets.
+    #[error(
+        "another tas listens for applications in this network namespace; stop it first, or start this one in a network namespace of its own"
+    )]
+    SocketsTaken,
+    /// The system refused something.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> ServiceError {
+    move |source| ServiceError::Io { what, source }
+}
+
+/// Runs the service until it is told to stop by SIGTERM or SIGINT.
+pub fn run(config: &Config) -> Result<(), ServiceError> {
+    for line in config.not_acting() {
+        log::warn!("{line}");
+    }
+    raise_descriptor_limit();
+    let signals = catch_signals().map_err(io_error("cannot catch signals"))?;
+    tas_shm::guard_kicks().map_err(io_error("cannot guard against blocked wake-ups"))?;
+    let clock = TscClock::global();
+    let memory = Memory::create(config)?;
+    let guard =
+        sigbus::install(&memory.arena, HUGE_PAGE).map_err(io_error("cannot catch SIGBUS"))?;
+
+    let cores = config.fp.cores_max as usize;
+    let mut eal = Eal::init(&EalOptions {
+        program: "tas".to_owned(),
+        extra: config.dpdk_extra.clone(),
+        cores,
+    })?;
+    let (port, queues) = Port::open(&eal, cores as u16, port_conf(config))?;
+    let cycles = PollCycles::new(config, clock);
+
+    // The first token owns every flow state at first: the slow path's.
+    let mut tokens = memory.flows.tokens(cores as u32 + 1).into_iter();
+    let no_tokens = || ServiceError::Io {
+        what: "cannot share out the flow states",
+        source: io::ErrorKind::Other.into(),
+    };
+    let slow_token = tokens.next().ok_or_else(no_tokens)?;
+    let shared = Arc::new(Shared {
+        flows: Arc::clone(&memory.flows),
+        table: Arc::clone(&memory.table),
+        arena: Arc::clone(&memory.arena),
+        params: tcp_params(config),
+        addresses: config.addresses.iter().map(|addr| addr.ip).collect(),
+        port: port.info().clone(),
+        checksum_offload: config.fp.xsum_offload,
+        slow_owner: slow_token.id(),
+        idle: Idle {
+            poll_cycle: cycles.tas,
+            poll_cycle_app: cycles.app,
+            yields: eal.shares_cpus(),
+        },
+    });
+    let slow_waker = Arc::new(Waker::new(
+        EventFd::new().map_err(io_error("cannot make an eventfd"))?,
+    ));
+    let mut fast = Vec::new();
+    let mut links = Vec::new();
+    for (index, (nic, token)) in queues.into_iter().zip(tokens).enumerate() {
+        let (core, link) = core(
+            config,
+            CoreId(index as u16),
+            nic,
+            token,
+            &shared,
+            &slow_waker,
+        )
+        .map_err(io_error("cannot make an eventfd"))?;
+        fast.push(core);
+        links.push(link);
+    }
+    let counters: Vec<Arc<CoreCounters>> = fast.iter().map(Core::counters).collect();
+    let slow = slow_path(
+        config, &memory, &port, links, slow_token, slow_waker, cycles, counters, guard,
+    )?;
+
+    for (index, core) in fast.into_iter().enumerate() {
+        eal.launch(index, Box::new(move || core.run()))?;
+    }
+    announce(config, &memory, &port, cycles)?;
+    let result = slow.run(&signals).map_err(io_error("the slow path failed"));
+    for index in 0..cores {
+        eal.join(index)?;
+    }
+    result
+}
+
+fn port_conf(config: &Config) -> PortConf {
+    PortConf {
+        mtu: None,
+        rx_csum: config.fp.xsum_offload,
+        tx_csum: config.fp.xsum_offload,
+        vlan_strip: config.fp.vlan_strip,
+        interrupts: config.fp.interrupts,
+    }
+}
+
+fn tcp_params(config: &Config) -> TcpParams {
+    TcpParams {
+        rto_min: Micros(config.tcp.rto_min_us.into()),
+        rto_max: RTO_MAX,
+        delayed_ack: DELAYED_ACK,
+        persist_min: PERSIST_MIN,
+        max_retries: MAX_RETRIES,
+        fin_wait2: FIN_WAIT2,
+        cc: CcParams::new(&config.cc, &config.tcp),
+    }
+}
+
+/// A core and the slow path's link to it.
+fn core<Q: crate::nic::NicQueue>(
+    config: &Config,
+    id: CoreId,
+    nic: Q,
+    token: OwnerToken,
+    shared: &Arc<Shared>,
+    slow_waker: &Arc<Waker>,
+) -> io::Result<(Core<Q>, CoreLink)> {
+    let (to_fast, from_slow) = rtrb::RingBuffer::new(config.nic_tx_len as usize + CONTROL_MESSAGES);
+    let (to_slow, from_fast) = rtrb::RingBuffer::new(config.nic_rx_len as usize);
+    let waker = Arc::new(Waker::new(EventFd::new()?));
+    let owner = token.id();
+    let parts = CoreParts {
+        id,
+        nic,
+        token,
+        from_slow,
+        to_slow,
+        waker: Arc::clone(&waker),
+        slow_waker: Arc::clone(slow_waker),
+        counters: Arc::new(CoreCounters::default()),
+    };
+    Ok((
+        Core::new(parts, Arc::clone(shared)),
+        CoreLink::new(to_fast, from_fast, waker, owner),
+    ))
+}
+
+#[allow(clippy::too_many_arguments)]
+fn slow_path(
+    config: &Config,
+    memory: &Memory,
+    port: &Port,
+    cores: Vec<CoreLink>,
+    token: OwnerToken,
+    waker: Arc<Waker>,
+    cycles: PollCycles,
+    counters: Vec<Arc<CoreCounters>>,
+    sigbus: sigbus::SigbusGuard,
+) -> Result<SlowPath, ServiceError> {
+    let info = port.info();
+    let secrets = Secrets::generate().map_err(|error| ServiceError::Io {
+        what: "cannot get random numbers",
+        source: io::Error::other(error),
+    })?;
+    let control = TcpControlConfig::new(config, info.mac, info.mtu, memory.flows.count());
+    let offer = offer(config, memory, &cores, &waker, cycles)
+        .map_err(io_error("cannot share descriptors"))?;
+    let now = Micros(TscClock::global().now_us());
+    let parts = SlowParts {
+        memory,
+        tcp: TcpControl::new(control, secrets),
+        cores,
+        token,
+        waker,
+        offer,
+        access: Access::new(config),
+        legacy: config.legacy,
+        cycles,
+        counters,
+        statistics: (!config.quiet).then(|| Statistics::new(now)),
+        sigbus,
+    };
+    SlowPath::new(parts).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => ServiceError::SocketsTaken,
+        _ => ServiceError::Io {
+            what: "cannot listen for applications",
+            source: error,
+        },
+    })
+}
+
+fn offer(
+    config: &Config,
+    memory: &Memory,
+    cores: &[CoreLink],
+    waker: &Waker,
+    cycles: PollCycles,
+) -> io::Result<Offer> {
+    Ok(Offer {
+        slow_event: waker.event().try_clone()?,
+        core_events: cores
+            .iter()
+            .map(|core| core.waker.event().try_clone())
+            .collect::<Result<_, _>>()?,
+        info: memory.app_info_file().read_only()?,
+        requests_len: config.app_kin_len,
+        answers_len: config.app_kout_len,
+        poll_cycle_app: cycles.app,
+    })
+}
+
+/// Tells applications, supervisors and readers that the service is there.
+fn announce(
+    config: &Config,
+    memory: &Memory,
+    port: &Port,
+    cycles: PollCycles,
+) -> Result<(), ServiceError> {
+    let info = port.info();
+    memory
+        .publish(config, info, cycles, FLEXNIC_FLAG_READY)
+        .map_err(io_error("cannot fill in the info page"))?;
+    let mut out = io::stdout().lock();
+    if !config.quiet {
+        for addr in &config.addresses {
+            // Nobody has to read this.
+            let _ = writeln!(out, "host ip: {} MAC: {}", addr.ip, info.mac);
+        }
+    }
+    let _ = writeln!(out, "TAS ready").and_then(|()| out.flush());
+    match config.ready_fd {
+        Some(fd) => {
+            tell_ready(fd).map_err(io_error("cannot write to the descriptor of --ready-fd"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn tell_ready(fd: RawFd) -> io::Result<()> {
+    tas_shm::write_to_fd(fd, &1u64.to_ne_bytes())
+}
+
+/// A descriptor that becomes readable when the service is to stop.
+fn catch_signals() -> io::Result<UnixStream> {
+    let (read, write) = UnixStream::pair()?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    Ok(read)
+}
+
+/// Many applications bring many descriptors: take as many as the system allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        log::warn!("cannot raise the limit on open files: {error}");
+    }
+}

@@ -1,0 +1,210 @@
+//! The contexts of applications as the slow path sees them: a queue of requests, a queue of
+//! answers, an eventfd.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tas_abi::appif::{AppinMsg, AppoutMsg, KernelAppin, KernelAppout};
+use tas_abi::memif::AppCtx;
+use tas_shm::{Arena, Consumer, Doorbell, Producer, ShmOffset};
+
+use crate::types::{ContextId, TenantId};
+
+/// Contexts of all applications at a time.
+pub const CONTEXTS_MAX: usize = 4096;
+/// Answers that may wait for room before the application's requests have to wait as well.
+const ANSWERS_WAITING: usize = 1024;
+
+/// A stretch of a region that goes back with the context.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    /// Where.
+    pub at: ShmOffset,
+    /// Bytes.
+    pub len: u32,
+}
+
+/// The queues between a context and one core.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreQueues {
+    /// Core → application.
+    pub rx: Queue,
+    /// Application → core.
+    pub tx: Queue,
+}
+
+/// A context.
+pub struct Context {
+    /// The application.
+    pub tenant: TenantId,
+    /// Cores that have not let go yet; counted down once the context is to go.
+    pub cores_left: usize,
+    /// The application is gone.
+    pub leaving: bool,
+    /// All its memory.
+    pub kernel_queues: [Queue; 2],
+    /// Queues to and from the cores.
+    pub core_queues: Vec<CoreQueues>,
+    requests: Consumer<KernelAppout>,
+    answers: Producer<KernelAppin>,
+    waiting: VecDeque<KernelAppin>,
+    doorbell: Doorbell,
+}
+
+/// What a context is made of.
+pub struct NewContext {
+    /// The application.
+    pub tenant: TenantId,
+    /// Application → slow path.
+    pub requests: Queue,
+    /// Slow path → application.
+    pub answers: Queue,
+    /// Queues to and from the cores.
+    pub core_queues: Vec<CoreQueues>,
+    /// Wakes the application.
+    pub doorbell: Doorbell,
+}
+
+impl Context {
+    /// A context over queues that lie in the arena; `None` when they cannot be used as such.
+    pub fn new(arena: &Arc<Arena>, new: NewContext) -> Option<Context> {
+        Some(Context {
+            tenant: new.tenant,
+            cores_left: new.core_queues.len(),
+            leaving: false,
+            kernel_queues: [new.requests, new.answers],
+            core_queues: new.core_queues,
+            requests: Arena::consumer(arena, new.requests.at, new.requests.len).ok()?,
+            answers: Arena::producer(arena, new.answers.at, new.answers.len).ok()?,
+            waiting: VecDeque::new(),
+            doorbell: new.doorbell,
+        })
+    }
+
+    /// The next request. An entry that makes no sense counts as none and is taken away: `Err`.
+    fn request(&mut self) -> Option<Result<AppoutMsg, ()>> {
+        if self.leaving || self.waiting.len() >= ANSWERS_WAITING {
+            return None;
+        }
+        let entry = self.requests.pop()?;
+        Some(AppoutMsg::try_from(entry).map_err(|_| ()))
+    }
+
+    fn answer(&mut self, msg: AppinMsg) {
+        if self.leaving {
+            return;
+        }
+        self.waiting.push_back(msg.into());
+        self.flush();
+    }
+
+    fn flush(&mut self) -> bool {
+        let mut posted = false;
+        while let Some(entry) = self.waiting.front() {
+            if self.answers.push(entry).is_err() {
+                break;
+            }
+            self.waiting.pop_front();
+            posted = true;
+        }
+        if posted {
+            self.doorbell.ring_if_needed();
+        }
+        posted
+    }
+}
+
+/// All contexts, by id.
+pub struct Contexts {
+    slots: Vec<Option<Context>>,
+    count: usize,
+    /// Where to look for a free id: ids are reused as late as possible.
+    next: usize,
+}
+
+impl Default for Contexts {
+    fn default() -> Self {
+        Contexts {
+            slots: (0..CONTEXTS_MAX).map(|_| None).collect(),
+            count: 0,
+            next: 0,
+        }
+    }
+}
+
+impl Contexts {
+    /// Takes a context in; `None`: every id is taken.
+    pub fn add(&mut self, context: Context) -> Option<ContextId> {
+        // Low ids first while few are in use: tools show those.
+        let limit = (self.count * 2 + 16).min(CONTEXTS_MAX);
+        let free = (0..CONTEXTS_MAX)
+            .map(|step| (self.next + step) % CONTEXTS_MAX)
+            .filter(|index| *index < limit)
+            .find(|index| self.slots.get(*index).is_some_and(Option::is_none))?;
+        *self.slots.get_mut(free)? = Some(context);
+        self.count += 1;
+        self.next = (free + 1) % limit;
+        Some(ContextId(free as u16))
+    }
+
+    /// The context with this id.
+    pub fn get(&mut self, id: ContextId) -> Option<&mut Context> {
+        self.slots.get_mut(usize::from(id.0))?.as_mut()
+    }
+
+    /// Takes a context out.
+    pub fn remove(&mut self, id: ContextId) -> Option<Context> {
+        let context = self.slots.get_mut(usize::from(id.0))?.take()?;
+        self.count -= 1;
+        Some(context)
+    }
+
+    /// The next request of any context, at or after `*cursor` going through all ids once.
+    pub fn next_request(
+        &mut self,
+        cursor: &mut usize,
+    ) -> Option<(ContextId, TenantId, Result<AppoutMsg, ()>)> {
+        while let Some(slot) = self.slots.get_mut(*cursor) {
+            if let Some(context) = slot
+                && let Some(request) = context.request()
+            {
+                return Some((ContextId(*cursor as u16), context.tenant, request));
+            }
+            *cursor += 1;
+        }
+        None
+    }
+
+    /// Answers an application; when its queue is full, as soon as there is room.
+    pub fn answer(&mut self, id: ContextId, msg: AppinMsg) {
+        if let Some(context) = self.get(id) {
+            context.answer(msg);
+        }
+    }
+
+    /// Delivers answers that wait for room. True when some were, or still wait.
+    pub fn flush(&mut self) -> bool {
+        let waiting = self
+            .slots
+            .iter_mut()
+            .flatten()
+            .filter(|context| !context.waiting.is_empty());
+        waiting.map(Context::flush).count() > 0
+    }
+}
+
+/// A context's queues with one core, as tools find them in `flextcp_pl_mem`.
+pub fn public_view(queues: &CoreQueues, tenant: TenantId) -> AppCtx {
+    AppCtx {
+        rx_base: queues.rx.at.0,
+        tx_base: queues.tx.at.0,
+        rx_len: queues.rx.len,
+        tx_len: queues.tx.len,
+        appst_id: tenant.0,
+        evfd: -1,
+        last_ts: 0,
+        rx_head: 0,
+        tx_head: 0,
+        rx_avail: queues.rx.len,
+    }
+}

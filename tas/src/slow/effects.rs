@@ -1,0 +1,179 @@
+//! What the slow path acts on: the cores, the contexts, the regions, the flow table.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tas_abi::appif::AppinMsg;
+use tas_shm::{OwnerId, OwnerToken, ShmOffset};
+use tas_wire::FlowTuple;
+
+use super::contexts::Contexts;
+use super::regions::{RegionId, Regions};
+use super::tcp::World;
+use crate::fast::Flows;
+use crate::flowtable::FlowTable;
+use crate::link::{ToFast, ToSlow, Waker};
+use crate::types::{ContextId, CoreId, FlowId, Micros, TenantId};
+
+/// The slow path's end of the rings to and from a core.
+pub struct CoreLink {
+    /// Messages to the core.
+    pub to_fast: rtrb::Producer<ToFast>,
+    /// Messages from the core.
+    pub from_fast: rtrb::Consumer<ToSlow>,
+    /// Wakes the core.
+    pub waker: Arc<Waker>,
+    /// Whose flows the core may touch.
+    pub owner: OwnerId,
+    waiting: VecDeque<ToFast>,
+    sent: bool,
+}
+
+impl CoreLink {
+    /// A link with nothing under way.
+    pub fn new(
+        to_fast: rtrb::Producer<ToFast>,
+        from_fast: rtrb::Consumer<ToSlow>,
+        waker: Arc<Waker>,
+        owner: OwnerId,
+    ) -> CoreLink {
+        CoreLink {
+            to_fast,
+            from_fast,
+            waker,
+            owner,
+            waiting: VecDeque::new(),
+            sent: false,
+        }
+    }
+
+    /// Sends a message, now or when there is room.
+    pub fn send(&mut self, message: ToFast) {
+        self.sent = true;
+        if !self.waiting.is_empty() {
+            self.waiting.push_back(message);
+        } else if let Err(rtrb::PushError::Full(message)) = self.to_fast.push(message) {
+            self.waiting.push_back(message);
+        }
+    }
+
+    /// Sends what waits for room and wakes the core. True when something still waits.
+    pub fn flush(&mut self) -> bool {
+        while let Some(message) = self.waiting.pop_front() {
+            if let Err(rtrb::PushError::Full(message)) = self.to_fast.push(message) {
+                self.waiting.push_front(message);
+                break;
+            }
+        }
+        if self.sent {
+            self.sent = false;
+            self.waker.wake();
+        }
+        !self.waiting.is_empty()
+    }
+}
+
+/// Which region a tenant's memory comes from.
+#[derive(Default)]
+pub struct TenantRegions(Vec<(TenantId, RegionId)>);
+
+impl TenantRegions {
+    /// Enters a tenant.
+    pub fn add(&mut self, tenant: TenantId, region: RegionId) {
+        let place = self.0.partition_point(|(known, _)| *known < tenant);
+        self.0.insert(place, (tenant, region));
+    }
+
+    /// Removes a tenant.
+    pub fn remove(&mut self, tenant: TenantId) {
+        if let Ok(place) = self.0.binary_search_by_key(&tenant, |(known, _)| *known) {
+            self.0.remove(place);
+        }
+    }
+
+    /// The tenants of a region.
+    pub fn of_region(&self, region: RegionId) -> Vec<TenantId> {
+        self.0
+            .iter()
+            .filter(|(_, of)| *of == region)
+            .map(|(tenant, _)| *tenant)
+            .collect()
+    }
+
+    /// The region of a tenant.
+    pub fn get(&self, tenant: TenantId) -> Option<RegionId> {
+        let place = self
+            .0
+            .binary_search_by_key(&tenant, |(known, _)| *known)
+            .ok()?;
+        self.0.get(place).map(|(_, region)| *region)
+    }
+}
+
+/// Everything that TCP control acts on.
+pub struct Effects {
+    /// The time of this turn.
+    pub now: Micros,
+    /// The cores.
+    pub cores: Vec<CoreLink>,
+    /// The contexts.
+    pub contexts: Contexts,
+    /// The regions.
+    pub regions: Regions,
+    /// The tenants' regions.
+    pub tenants: TenantRegions,
+    /// The flow states.
+    pub flows: Arc<Flows>,
+    /// The slow path's right to flow states.
+    pub token: OwnerToken,
+    /// The lookup table.
+    pub table: Arc<FlowTable>,
+}
+
+impl World for Effects {
+    fn now(&self) -> Micros {
+        self.now
+    }
+
+    fn send(&mut self, core: CoreId, msg: ToFast) {
+        if let Some(core) = self.cores.get_mut(usize::from(core.0)) {
+            core.send(msg);
+        }
+    }
+
+    fn pass_slot(&mut self, flow: FlowId, core: CoreId) {
+        if let Some(core) = self.cores.get(usize::from(core.0)) {
+            self.flows.transfer(&mut self.token, flow.0, core.owner);
+        }
+    }
+
+    fn answer(&mut self, ctx: ContextId, msg: AppinMsg) {
+        self.contexts.answer(ctx, msg);
+    }
+
+    fn alloc(&mut self, tenant: TenantId, len: u32) -> Option<ShmOffset> {
+        let region = self.tenants.get(tenant)?;
+        self.regions.alloc(region, u64::from(len), false)
+    }
+
+    fn free(&mut self, tenant: TenantId, at: ShmOffset, len: u32) {
+        if let Some(region) = self.tenants.get(tenant) {
+            self.regions.free(region, at, u64::from(len));
+        }
+    }
+
+    fn relative(&self, tenant: TenantId, at: ShmOffset) -> u64 {
+        match self.tenants.get(tenant) {
+            Some(region) => self.regions.relative(region, at),
+            None => 0,
+        }
+    }
+
+    fn table_insert(&mut self, tuple: &FlowTuple, flow: FlowId) -> bool {
+        self.table.insert(tuple.hash(), flow)
+    }
+
+    fn table_remove(&mut self, tuple: &FlowTuple, flow: FlowId) {
+        self.table.remove(tuple.hash(), flow);
+    }
+}

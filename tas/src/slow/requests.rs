@@ -1,0 +1,184 @@
+//! What applications ask for over their queues, and how tools see their contexts.
+
+use tas_abi::appif::{
+    AppinMsg, AppinStatus, AppoutMsg, KERNEL_APPOUT_CLOSE_RESET, KERNEL_APPOUT_LISTEN_REUSEPORT,
+};
+use tas_abi::memif::{AppCtx, FLEXNIC_PL_APPCTX_NUM, PlMem};
+use tas_wire::{FlowTuple, Ipv4Addr};
+
+use super::SlowPath;
+use super::access::UNPRIVILEGED_PORTS;
+use super::contexts::public_view;
+use super::tcp::{Client, ConnName, World};
+use crate::link::CloseHow;
+use crate::types::{ContextId, TenantId};
+
+fn conn_name(opaque: u64, local: (u32, u16), remote: (u32, u16)) -> ConnName {
+    let tuple = FlowTuple {
+        local_ip: Ipv4Addr::from_bits(local.0),
+        local_port: local.1,
+        remote_ip: Ipv4Addr::from_bits(remote.0),
+        remote_port: remote.1,
+    };
+    ConnName { opaque, tuple }
+}
+
+impl SlowPath {
+    /// Takes up to `most` requests.
+    pub(super) fn take_requests(&mut self, most: usize) -> bool {
+        let mut cursor = 0;
+        let mut worked = false;
+        for _ in 0..most {
+            let Some((context, tenant, request)) = self.effects.contexts.next_request(&mut cursor)
+            else {
+                break;
+            };
+            worked = true;
+            // One request of each context a turn: none can keep the others waiting.
+            cursor += 1;
+            match request {
+                Ok(request) => self.request(Client { tenant, context }, request),
+                Err(()) => {
+                    self.apps
+                        .complain(tenant, "posted a request of unknown type");
+                    self.drop_app(tenant);
+                }
+            }
+        }
+        worked
+    }
+
+    fn request(&mut self, client: Client, request: AppoutMsg) {
+        let effects = &mut self.effects;
+        match request {
+            AppoutMsg::ConnOpen(m) => {
+                let ip = Ipv4Addr::from_bits(m.remote_ip);
+                self.tcp.open(effects, client, m.opaque, ip, m.remote_port);
+            }
+            AppoutMsg::ConnClose(m) => {
+                let reset = m.flags & KERNEL_APPOUT_CLOSE_RESET != 0;
+                let how = if reset {
+                    CloseHow::Reset
+                } else {
+                    CloseHow::Graceful
+                };
+                let conn = conn_name(
+                    m.opaque,
+                    (m.local_ip, m.local_port),
+                    (m.remote_ip, m.remote_port),
+                );
+                self.tcp.close(effects, client, conn, how);
+            }
+            AppoutMsg::ConnMove(m) => {
+                let conn = conn_name(
+                    m.opaque,
+                    (m.local_ip, m.local_port),
+                    (m.remote_ip, m.remote_port),
+                );
+                let target = ContextId(m.db_id);
+                let same = effects
+                    .contexts
+                    .get(target)
+                    .is_some_and(|to| to.tenant == client.tenant && !to.leaving);
+                if same {
+                    self.tcp.move_conn(effects, client, conn, target);
+                } else {
+                    let status = AppinStatus {
+                        opaque: m.opaque,
+                        status: -libc::EINVAL,
+                    };
+                    effects.answer(client.context, AppinMsg::StatusConnMove(status));
+                }
+            }
+            AppoutMsg::ListenOpen(m) => {
+                if m.local_port != 0
+                    && m.local_port < UNPRIVILEGED_PORTS
+                    && !self.low_ports(client.tenant)
+                {
+                    let status = AppinStatus {
+                        opaque: m.opaque,
+                        status: -libc::EACCES,
+                    };
+                    self.effects
+                        .answer(client.context, AppinMsg::StatusListenOpen(status));
+                    return;
+                }
+                let reuseport = m.flags & KERNEL_APPOUT_LISTEN_REUSEPORT != 0;
+                let effects = &mut self.effects;
+                self.tcp.listen_open(
+                    effects,
+                    client,
+                    m.opaque,
+                    m.local_port,
+                    m.backlog,
+                    reuseport,
+                );
+            }
+            AppoutMsg::ListenClose(m) => {
+                self.tcp
+                    .listen_close(effects, client, m.opaque, m.local_port);
+            }
+            AppoutMsg::AcceptConn(m) => {
+                self.tcp.accept(
+                    effects,
+                    client,
+                    m.listen_opaque,
+                    m.conn_opaque,
+                    m.local_port,
+                );
+            }
+            AppoutMsg::ReqScale(m) => {
+                // All cores always run: any number that exists is granted.
+                let cores = effects.cores.len() as u32;
+                let status = if (1..=cores).contains(&{ m.num_cores }) {
+                    0
+                } else {
+                    -libc::EINVAL
+                };
+                effects.answer(
+                    client.context,
+                    AppinMsg::StatusReqScale(AppinStatus { opaque: 0, status }),
+                );
+            }
+        }
+    }
+
+    fn low_ports(&self, tenant: TenantId) -> bool {
+        self.apps.get(tenant).is_some_and(|app| app.low_ports)
+    }
+
+    /// Shows a context's queues to tools, if it is among those that `flextcp_pl_mem` has room for.
+    pub(super) fn show_context(&mut self, id: ContextId) {
+        let Some(context) = self.effects.contexts.get(id) else {
+            return;
+        };
+        let tenant = context.tenant;
+        let views: Vec<AppCtx> = context
+            .core_queues
+            .iter()
+            .map(|queues| public_view(queues, tenant))
+            .collect();
+        for (core, view) in views.iter().enumerate() {
+            self.set_view(core, id, view);
+        }
+    }
+
+    /// Takes a context that is gone from the tools' view.
+    pub(super) fn hide_context(&mut self, id: ContextId) {
+        if self.effects.contexts.get(id).is_none() {
+            for core in 0..self.effects.cores.len() {
+                self.set_view(core, id, &AppCtx::default());
+            }
+        }
+    }
+
+    fn set_view(&self, core: usize, id: ContextId, view: &AppCtx) {
+        let index = usize::from(id.0);
+        if index < FLEXNIC_PL_APPCTX_NUM {
+            let first = std::mem::offset_of!(PlMem, appctx);
+            let at = first + (core * FLEXNIC_PL_APPCTX_NUM + index) * size_of::<AppCtx>();
+            // Outside the table only with more cores than it has rows, which cannot be.
+            let _ = self.internal.write_at(at as u64, view);
+        }
+    }
+}
