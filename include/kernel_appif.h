@@ -23,6 +23,9 @@ extern "C" {
 /** Reset the connection instead of finishing it. */
 #define KERNEL_APPOUT_CLOSE_RESET 1
 
+/** Version of the handshake on `TAS_SOCKET_PATH`. */
+#define TAS_UXSOCK_VERSION 1
+
 /** Requests of an application to the slow path. */
 enum kernel_appout_type {
   /** Free entry. */
@@ -63,6 +66,19 @@ enum kernel_appin_type {
   KERNEL_APPIN_LISTEN_NEWCONN = 7,
   /** A connection was accepted. */
   KERNEL_APPIN_ACCEPTED_CONN = 8,
+};
+
+/**
+ * First message of the service on `TAS_SOCKET_PATH`, with three
+ * descriptors: slow path's eventfd, info page, region.
+ */
+struct tas_uxsock_hello {
+  /** Number of fast-path cores. */
+  uint32_t cores_num;
+  /** `TAS_UXSOCK_VERSION`. */
+  uint32_t version;
+  /** Bytes of the application's region. */
+  uint64_t region_len;
 };
 
 /** Places of the queues between a context and one core. */

@@ -17,6 +17,26 @@ pub const KERNEL_APPOUT_LISTEN_REUSEPORT: u8 = 0x1;
 /// Reset the connection instead of finishing it.
 pub const KERNEL_APPOUT_CLOSE_RESET: u32 = 0x1;
 
+/// Version of the handshake on [`TAS_SOCKET_PATH`].
+pub const TAS_UXSOCK_VERSION: u32 = 1;
+
+/// First message of the service on [`TAS_SOCKET_PATH`], with three
+/// descriptors: slow path's eventfd, info page, region.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct UxsockHello {
+    /// Number of fast-path cores.
+    pub cores_num: u32,
+    /// [`TAS_UXSOCK_VERSION`].
+    pub version: u32,
+    /// Bytes of the application's region.
+    pub region_len: u64,
+}
+
+assert_layout!(UxsockHello, size 16, align 8, { cores_num: 0, version: 4, region_len: 8 });
+
 /// Places of the queues between a context and one core.
 #[derive(
     Clone,

@@ -561,3 +561,22 @@ MEMBER(flextcp_event, ev.conn_moved.conn, 16, 8, struct flextcp_connection *)
 MEMBER_SIZED(flextcp_event, ev.conn_closed, 8, 16)
 MEMBER(flextcp_event, ev.conn_closed.status, 8, 2, int16_t)
 MEMBER(flextcp_event, ev.conn_closed.conn, 16, 8, struct flextcp_connection *)
+
+/* What isolated applications see beyond the original's structures. */
+
+STRUCT(tas_uxsock_hello, 16, 8)
+MEMBER(tas_uxsock_hello, cores_num, 0, 4, uint32_t)
+MEMBER(tas_uxsock_hello, version, 4, 4, uint32_t)
+MEMBER(tas_uxsock_hello, region_len, 8, 8, uint64_t)
+
+STRUCT(tas_info_ext, 1168, 4)
+MEMBER(tas_info_ext, version, 0, 4, uint32_t)
+MEMBER(tas_info_ext, addr_num, 4, 4, uint32_t)
+MEMBER(tas_info_ext, route_num, 8, 4, uint32_t)
+MEMBER(tas_info_ext, addrs, 16, 128, struct tas_info_addr[16])
+MEMBER(tas_info_ext, addrs[0].ip, 16, 4, uint32_t)
+MEMBER(tas_info_ext, addrs[0].prefix_len, 20, 4, uint32_t)
+MEMBER(tas_info_ext, routes, 144, 1024, struct tas_info_route[64])
+MEMBER(tas_info_ext, routes[0].dest, 144, 4, uint32_t)
+MEMBER(tas_info_ext, routes[0].mask, 148, 4, uint32_t)
+MEMBER(tas_info_ext, routes[0].next_hop, 152, 4, uint32_t)

@@ -94,6 +94,10 @@ for name in rng timeout utils; do
         -x none "$objects/$name.o"
 done
 
+# Nothing in one object is in another's way.
+check "all objects together" build_and_run c gnu99 "$here/object_rng.c" \
+    "$objects/rng.o" "$objects/timeout.o" "$objects/utils.o"
+
 # --- Exports -----------------------------------------------------------------
 
 for list in "$here"/symbols-*.txt; do
