@@ -38,6 +38,8 @@ pub struct EalOptions {
 pub struct Eal {
     shared: Arc<EalShared>,
     running: Vec<bool>,
+    /// CPUs the process may use; counted before the EAL pinned this thread.
+    cpus: usize,
 }
 
 /// What ports share with the EAL. Dropping the last reference ends the EAL.
@@ -65,7 +67,7 @@ impl Eal {
         let arguments = arguments(options, prefix.as_deref())?;
         let cpus = allowed_cpus();
         let before = Snapshot::take();
-        start(&arguments)?;
+        start(&arguments, gives(&options.extra, "--no-huge"))?;
         let probed_sources = before.new_sources();
 
         let workers = worker_lcores();
@@ -92,13 +94,14 @@ impl Eal {
         Ok(Eal {
             shared: Arc::new(shared),
             running: vec![false; options.cores],
+            cpus: cpus.len(),
         })
     }
 
     /// The lcores share CPUs with each other, or leave none to applications: whoever polls
     /// should let others run while nothing is to do.
     pub fn shares_cpus(&self) -> bool {
-        self.shared.shared_cpu || allowed_cpus().len() <= self.running.len() + 1
+        self.shared.shared_cpu || self.cpus <= self.running.len() + 1
     }
 
     pub(super) fn shared(&self) -> &Arc<EalShared> {
@@ -274,7 +277,7 @@ fn packet_frame_size(extra: &[String]) -> Option<usize> {
         .max()
 }
 
-fn start(arguments: &[CString]) -> Result<(), NicError> {
+fn start(arguments: &[CString], no_huge: bool) -> Result<(), NicError> {
     let mut argv: Vec<*mut c_char> = arguments.iter().map(|a| a.as_ptr().cast_mut()).collect();
     let argc = c_int::try_from(argv.len()).unwrap_or(c_int::MAX);
     argv.push(ptr::null_mut());
@@ -283,7 +286,15 @@ fn start(arguments: &[CString]) -> Result<(), NicError> {
     // not write to the strings.
     let parsed = unsafe { dpdk_sys::rte_eal_init(argc, argv.as_mut_ptr()) };
     if parsed < 0 {
-        return Err(NicError::EalInit(last_error()));
+        let hint = if no_huge {
+            ""
+        } else {
+            "; without huge pages it needs --dpdk-extra=--no-huge"
+        };
+        return Err(NicError::EalInit {
+            reason: last_error(),
+            hint,
+        });
     }
     // EAL moves what it does not know behind what it does, and puts the
     // program's name between them.

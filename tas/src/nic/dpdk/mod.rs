@@ -28,8 +28,13 @@ pub enum NicError {
     #[error("DPDK does not understand {0:?}; each --dpdk-extra is one argument")]
     UnknownArgument(String),
     /// The EAL did not start.
-    #[error("DPDK failed to start: {0} (its own messages are above)")]
-    EalInit(String),
+    #[error("DPDK failed to start: {reason} (its own messages are above){hint}")]
+    EalInit {
+        /// DPDK's error text.
+        reason: String,
+        /// What may help, with the punctuation in front; may be empty.
+        hint: &'static str,
+    },
     /// Fewer lcores than fast-path cores and the slow path need.
     #[error(
         "{needed} lcores are needed (one per fast-path core and one for the slow path) \
@@ -56,8 +61,9 @@ pub enum NicError {
     CorePanicked(usize),
     /// No port.
     #[error(
-        "DPDK found no network port; bind a device to DPDK or add a virtual one, \
-         such as --dpdk-extra=--vdev=net_af_packet0,iface=eth0"
+        "DPDK found no network port (if one was asked for, its messages above say why); bind a \
+         device to DPDK or add a virtual one, such as \
+         --dpdk-extra=--vdev=net_af_packet0,iface=eth0"
     )]
     NoPort,
     /// More than one port.

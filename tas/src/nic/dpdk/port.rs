@@ -33,9 +33,9 @@ const ETHERNET_OVERHEAD: usize = 14 + 2 * 4 + 4;
 /// Receive buffer sizes are multiples of this, as some hardware demands.
 const BUFFER_GRANULE: usize = 1024;
 
-/// Frames of each queue that may be neither in the port nor in a cache:
-/// bursts, and what waits for the slow path.
-const HELD_FRAMES: usize = 1024;
+/// Frames of each queue that may be neither in the port nor in a cache: those
+/// being worked on. A little less than a power of two, as the sum should be.
+const HELD_FRAMES: usize = 1024 - 2 * BURST;
 
 /// Buffers that caches of lcores may hold back from a pool.
 const CACHED_FRAMES: usize = 1024;
@@ -354,11 +354,15 @@ impl Setup {
     }
 
     fn set_mtu(&mut self, wanted: Option<u16>) -> Result<(), NicError> {
-        let inherited = || self.inherited_mtu();
-        let Some(mtu) = wanted.or_else(inherited) else {
+        let inherited = self.inherited_mtu();
+        let Some(mtu) = wanted.or(inherited) else {
             return Ok(());
         };
-        if mtu == self.info.mtu {
+        // net_af_packet sends and receives whatever its interface does, but
+        // refuses to be told of more than 1500.
+        let as_it_is = self.is_af_packet() && inherited.is_some_and(|limit| mtu <= limit);
+        if mtu == self.info.mtu || as_it_is {
+            self.info.mtu = mtu;
             return Ok(());
         }
         // SAFETY: the port exists and is configured and stopped.
@@ -383,23 +387,27 @@ impl Setup {
     fn inherited_mtu(&self) -> Option<u16> {
         let mtu = interface_mtu(self.info.if_index)?;
         let limit = if self.is_af_packet() {
-            let frame = self
-                .shared
-                .eal
-                .packet_frame_size
-                .unwrap_or(PACKET_FRAME_SIZE);
-            frame.saturating_sub(PACKET_FRAME_HEADER)
+            self.packet_frame_size() - PACKET_FRAME_HEADER
         } else {
-            usize::from(u16::MAX)
+            match self.info.max_mtu {
+                0 => usize::from(u16::MAX),
+                max => usize::from(max),
+            }
         };
         u16::try_from(mtu.min(limit)).ok()
+    }
+
+    /// Bytes of a frame in net_af_packet's rings, its header included.
+    fn packet_frame_size(&self) -> usize {
+        let given = self.shared.eal.packet_frame_size;
+        given.unwrap_or(PACKET_FRAME_SIZE).max(PACKET_FRAME_HEADER)
     }
 
     /// Bytes of data that one buffer takes: any frame in a single segment.
     fn data_room(&self) -> u16 {
         let mut room = usize::from(self.info.mtu) + ETHERNET_OVERHEAD;
         if self.is_af_packet() {
-            room = room.max(self.shared.eal.packet_frame_size.unwrap_or(0));
+            room = room.max(self.packet_frame_size());
         }
         let room = room
             .next_multiple_of(BUFFER_GRANULE)
@@ -412,7 +420,7 @@ impl Setup {
     fn create_pools(&mut self, caps: &tasnic_port_caps) -> Result<(), NicError> {
         let room = self.data_room();
         let descriptors = usize::from(caps.rx_desc) + usize::from(caps.tx_desc);
-        let frames = descriptors + HELD_FRAMES + CACHED_FRAMES + 2 * BURST;
+        let frames = descriptors + HELD_FRAMES + CACHED_FRAMES;
         // A ring holds a power of two less one.
         let num = frames.next_power_of_two() as u32 - 1;
         while self.shared.pools.len() < usize::from(self.queues) {
