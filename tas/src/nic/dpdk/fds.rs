@@ -59,9 +59,14 @@ fn open_fds() -> BTreeSet<RawFd> {
     let Ok(dir) = fs::read_dir("/proc/self/fd") else {
         return BTreeSet::new();
     };
-    dir.flatten()
+    let mut fds: BTreeSet<RawFd> = dir
+        .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+        .collect();
+    // The listing held the directory's own descriptor, whose number is free
+    // again and the first that a driver gets.
+    fds.retain(|fd| fs::symlink_metadata(format!("/proc/self/fd/{fd}")).is_ok());
+    fds
 }
 
 pub(super) fn kind(fd: RawFd) -> FdKind {
@@ -100,4 +105,23 @@ pub(super) fn drain_event(fd: RawFd) {
     // SAFETY: the buffer is the 8 bytes of a live variable. That nothing was
     // there to read is as good as having read it.
     let _ = unsafe { libc::read(fd, (&raw mut value).cast(), mem::size_of::<u64>()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn snapshot_holds_exactly_what_is_open() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let fd = socket.as_raw_fd();
+        let Snapshot(open) = Snapshot::take();
+        assert!(open.contains(&fd));
+        // Other tests run at the same time, so only this one can be checked.
+        assert_eq!(kind(fd), FdKind::Other);
+        assert!(!Snapshot(BTreeSet::new()).new_sources().contains(&fd));
+    }
 }

@@ -153,5 +153,8 @@ fn error_text(errno: c_int) -> String {
 /// The text for this thread's `rte_errno`.
 fn last_error() -> String {
     // SAFETY: reads a thread-local variable.
-    error_text(unsafe { dpdk_sys::tasnic_errno() })
+    match unsafe { dpdk_sys::tasnic_errno() } {
+        0 => "it gave no reason".into(),
+        errno => error_text(errno),
+    }
 }
