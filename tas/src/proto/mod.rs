@@ -32,6 +32,10 @@ mod timer;
 mod types;
 
 #[cfg(test)]
+mod segment_tests;
+#[cfg(test)]
+mod state_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod transfer_tests;

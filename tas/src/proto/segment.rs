@@ -134,11 +134,12 @@ impl Flow<'_> {
         // an open window that is full of data beyond a hole, an ACK without data stands at the
         // same place.
         let at_edge = seg.seq == self.rcv_nxt() + self.st.rx_avail;
-        // When both sides probe a closed window at once and both take the byte, each finds the
-        // other's ACKs one byte too old, for ever unless they count (RFC 9293 §3.10.7.4 refers
-        // to draft-gont-tcpm-tcp-seq-validation).
-        let probe = seg.seq + 1 == self.rcv_nxt();
-        (at_edge && (self.st.rx_avail == 0 || seg.seq_len() == 0)) || (probe && seg.seq_len() <= 1)
+        // Each side may have received more than the other knows: both probed a closed window at
+        // once, say, and both took the byte. Then each finds all that the other sends too old,
+        // for ever unless the ACKs count (RFC 9293 §3.10.7.4 refers to
+        // draft-gont-tcpm-tcp-seq-validation).
+        let old = self.rcv_nxt().since(seg.seq) <= self.st.rx_len;
+        old || (at_edge && (self.st.rx_avail == 0 || seg.seq_len() == 0))
     }
 
     /// Fills in what follows from the flow's state.

@@ -238,12 +238,16 @@ impl Flow<'_> {
         }
     }
 
-    /// Sequence number of segments that occupy none: SND.NXT, but never beyond the peer's
-    /// window, where it would be dropped.
+    /// Sequence number of segments that occupy none: SND.NXT, regardless of rewinding. Beside a
+    /// closed window only SND.UNA is taken by the peer (RFC 9293 §3.10.7.4, table 6), whatever
+    /// probes were sent.
     #[inline]
     fn seq_without_data(&self) -> SeqNum {
-        let una = self.snd_una();
-        una + self.snd_max().since(una).min(self.st.rx_remote_avail)
+        if self.st.rx_remote_avail == 0 && self.st.tx_sent == 0 {
+            self.snd_una()
+        } else {
+            self.snd_max()
+        }
     }
 
     /// The fields that tell of the receiving side. Whatever is sent acknowledges.

@@ -1,16 +1,15 @@
 //! What the tests share: a flow with its rings and the application on top of it.
 
-use tas_wire::{Ipv4Addr, MacAddr, SeqNum, WindowScale};
+use tas_abi::memif::{FLEXNIC_PL_FLOWST_RXFIN, FlowSt};
+use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SeqNum, TcpFlags, Timestamps, WindowScale};
 
 use super::cc::CcParams;
 use super::{
-    AppBump, CopyIn, End, Flow, FlowExt, FlowInit, Received, Segment, SegmentPlan, TcpParams,
-    TimestampInit,
+    AppBump, CopyIn, End, Flow, FlowExt, FlowInit, Received, Segment, SegmentPlan, State,
+    TcpParams, TimerOutcome, TimestampInit,
 };
 use crate::config::{CcAlgorithm, ConstRateParams};
 use crate::types::Micros;
-use tas_abi::memif::{FLEXNIC_PL_FLOWST_RXFIN, FlowSt};
-use tas_wire::FlowTuple;
 
 /// Parameters with which timeouts are easy to count.
 pub(super) fn params() -> TcpParams {
@@ -242,7 +241,7 @@ impl Host {
         Some(plan)
     }
 
-    pub(super) fn timer(&mut self, now: Micros) -> super::TimerOutcome {
+    pub(super) fn timer(&mut self, now: Micros) -> TimerOutcome {
         let params = self.params.clone();
         let out = self.flow().on_timer(&params, now);
         self.end = self.end.or(out.end);
@@ -287,3 +286,136 @@ impl Host {
         }
     }
 }
+
+/// A host and a clock, for tests that read like packet traces. The peer's segments say what the
+/// macros [`recv`], [`sends`] and [`acks`] say; what they leave out is as in [`Trace::segment`].
+pub(super) struct Trace {
+    pub(super) host: Host,
+    pub(super) now: Micros,
+}
+
+impl Trace {
+    pub(super) fn new(init: FlowInit) -> Trace {
+        Trace::with_params(init, params())
+    }
+
+    pub(super) fn with_params(init: FlowInit, params: TcpParams) -> Trace {
+        let now = Micros(1_000_000);
+        Trace {
+            host: Host::new(&init, params, now),
+            now,
+        }
+    }
+
+    /// A pure ACK at the beginning of the connection.
+    pub(super) fn segment(&self) -> Segment {
+        Segment {
+            seq: SeqNum(5001),
+            ack: SeqNum(1001),
+            flags: TcpFlags::ACK,
+            window: 10_000,
+            timestamps: None,
+            ce: false,
+            len: 0,
+        }
+    }
+
+    pub(super) fn recv(&mut self, seg: Segment) -> Received {
+        let out = self.host.segment(&seg, &[], self.now);
+        if let Some(ack) = out.ack_first {
+            self.host.note_sent(&ack);
+        }
+        out
+    }
+
+    /// Lets time pass up to the next timer, which runs; returns how long it took.
+    pub(super) fn timer(&mut self) -> (u64, TimerOutcome) {
+        let at = self.host.flow().deadline();
+        assert_ne!(at, Micros::NEVER, "no timer is running");
+        let waited = at.since(self.now);
+        self.now = self.now.max(at);
+        (waited.0, self.host.timer(self.now))
+    }
+
+    /// Lets time pass without running timers.
+    pub(super) fn wait(&mut self, us: u64) {
+        self.now += Micros(us);
+    }
+
+    pub(super) fn write(&mut self, len: usize) {
+        assert_eq!(self.host.write(&vec![b'x'; len], self.now), len);
+    }
+
+    pub(super) fn close(&mut self) {
+        assert!(self.host.close(self.now));
+    }
+
+    pub(super) fn state(&mut self) -> State {
+        self.host.flow().state()
+    }
+
+    /// Nothing is to be sent.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        self.host.next(self.now).is_none() && self.host.take_ack(self.now).is_none()
+    }
+}
+
+/// `recv!(trace, seq: 5001, len: 100, flags: FIN)`: a segment arrives. `flags` adds to ACK,
+/// `only` replaces it, `ts` is TSval and TSecr.
+macro_rules! recv {
+    (@set $seg:ident seq $v:expr) => { $seg.seq = tas_wire::SeqNum($v) };
+    (@set $seg:ident ack $v:expr) => { $seg.ack = tas_wire::SeqNum($v) };
+    (@set $seg:ident len $v:expr) => { $seg.len = $v };
+    (@set $seg:ident window $v:expr) => { $seg.window = $v };
+    (@set $seg:ident flags $v:expr) => { $seg.flags |= $v };
+    (@set $seg:ident only $v:expr) => { $seg.flags = $v };
+    (@set $seg:ident ce $v:expr) => { $seg.ce = $v };
+    (@set $seg:ident ts $v:expr) => {
+        $seg.timestamps = Some(tas_wire::Timestamps { val: $v.0, ecr: $v.1 })
+    };
+    ($trace:ident $(, $field:ident: $v:expr)*) => {{
+        #[allow(unused_mut)]
+        let mut seg = $trace.segment();
+        $( $crate::proto::tests::recv!(@set seg $field $v); )*
+        $trace.recv(seg)
+    }};
+}
+
+/// Checks the named fields of a segment. `flags` are those besides ACK.
+macro_rules! check {
+    (@is $plan:ident seq $v:expr) => { assert_eq!($plan.seq, tas_wire::SeqNum($v), "seq") };
+    (@is $plan:ident ack $v:expr) => { assert_eq!($plan.ack, tas_wire::SeqNum($v), "ack") };
+    (@is $plan:ident flags $v:expr) => {
+        assert_eq!($plan.flags, tas_wire::TcpFlags::ACK | $v, "flags")
+    };
+    (@is $plan:ident ts $v:expr) => {
+        let expected = tas_wire::Timestamps { val: $v.0, ecr: $v.1 };
+        assert_eq!($plan.timestamps, Some(expected), "timestamps")
+    };
+    (@is $plan:ident $field:ident $v:expr) => { assert_eq!($plan.$field, $v, stringify!($field)) };
+    ($plan:expr $(, $field:ident: $v:expr)*) => {{
+        let plan = $plan;
+        $( $crate::proto::tests::check!(@is plan $field $v); )*
+        plan
+    }};
+}
+
+/// `sends!(trace, seq: 1001, len: 1000)`: the next segment sent is this one.
+macro_rules! sends {
+    ($trace:ident $(, $field:ident: $v:expr)*) => {
+        $crate::proto::tests::check!(
+            $trace.host.next($trace.now).expect("something to send").0 $(, $field: $v)*
+        )
+    };
+}
+
+/// `acks!(trace, ack: 5101)`: this ACK is due.
+macro_rules! acks {
+    ($trace:ident $(, $field:ident: $v:expr)*) => {
+        $crate::proto::tests::check!(
+            $trace.host.take_ack($trace.now).expect("an ACK is due") $(, $field: $v)*
+        )
+    };
+}
+
+pub(super) use {acks, check, recv, sends};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tas_wire::{SeqNum, TcpFlags, WindowScale};
 
 use super::tests::{Host, init, params};
-use super::{End, FlowInit, Segment, SegmentPlan, State, TimestampInit};
+use super::{End, FlowInit, Segment, SegmentPlan, State, TcpParams, TimestampInit};
 use crate::types::Micros;
 
 /// Marsaglia's xorshift.
@@ -60,6 +60,13 @@ struct App {
     closes_second: bool,
 }
 
+struct Packet {
+    to: usize,
+    plan: SegmentPlan,
+    data: Vec<u8>,
+    ce: bool,
+}
+
 struct World {
     now: Micros,
     random: Random,
@@ -67,7 +74,7 @@ struct World {
     hosts: [Host; 2],
     apps: [App; 2],
     /// What is under way, by time of arrival and a running number.
-    wire: BTreeMap<(Micros, u64), (usize, SegmentPlan, Vec<u8>, bool)>,
+    wire: BTreeMap<(Micros, u64), Packet>,
     sent: u64,
     /// The last segments sent.
     trace: VecDeque<String>,
@@ -138,7 +145,15 @@ impl World {
                 rtt: random.chance(80).then_some(Micros(2 * channel.delay_us)),
                 ..init()
             };
-            Host::new(&init, params(), now)
+            // The network is never so bad that giving up is right.
+            Host::new(
+                &init,
+                TcpParams {
+                    max_retries: 100,
+                    ..params()
+                },
+                now,
+            )
         });
         let small = rings.iter().chain(&tx_rings).any(|&len| len < 100);
         let most = if small { 2_000 } else { 200_000 };
@@ -187,8 +202,15 @@ impl World {
             let at = self.now + Micros(self.channel.delay_us + jitter);
             let ce = plan.ect && self.random.chance(self.channel.mark);
             self.sent += 1;
-            self.wire
-                .insert((at, self.sent), (1 - from, plan, data.clone(), ce));
+            self.wire.insert(
+                (at, self.sent),
+                Packet {
+                    to: 1 - from,
+                    plan,
+                    data: data.clone(),
+                    ce,
+                },
+            );
         }
     }
 
@@ -198,7 +220,7 @@ impl World {
             if entry.key().0 > self.now {
                 break;
             }
-            let (to, plan, data, ce) = entry.remove();
+            let Packet { to, plan, data, ce } = entry.remove();
             let seg = Segment {
                 seq: plan.seq,
                 ack: plan.ack,
@@ -293,17 +315,28 @@ fn check_transfer(seed: u64) {
     let mut world = World::new(seed);
     println!("seed {seed}: {:?}, {:?}", world.channel, world.hosts[0].st);
     world.run();
+    let trace = world.trace.make_contiguous().join("\n");
     for i in 0..2 {
         let host = &world.hosts[i];
-        assert_eq!(host.received, world.apps[1 - i].to_send, "data to host {i}");
+        let (got, expected) = (&host.received, &world.apps[1 - i].to_send);
+        let same = got.iter().zip(expected).take_while(|(a, b)| a == b).count();
         assert!(
-            matches!(host.end, Some(End::Closed | End::TimeWait)),
-            "{:?}\n{}",
-            host.end,
-            world.trace.make_contiguous().join("\n")
+            got == expected,
+            "host {i}: {same} bytes right of {}, {} arrived\n{trace}\n{:?}",
+            expected.len(),
+            got.len(),
+            host.end
         );
         assert!(host.rx_closed);
-        assert_eq!(host.tx_free, host.st.tx_len, "all acknowledged, FIN too");
+        assert_eq!(
+            host.tx_free, host.st.tx_len,
+            "host {i}: all acknowledged, FIN too\n{trace}"
+        );
+        assert!(
+            matches!(host.end, Some(End::Closed | End::TimeWait)),
+            "{:?}",
+            host.end
+        );
     }
     assert!(
         world
@@ -313,9 +346,15 @@ fn check_transfer(seed: u64) {
     );
 }
 
+/// Worlds to try; `TAS_SEEDS` in the environment for more.
+fn seeds() -> u64 {
+    let asked = std::env::var("TAS_SEEDS").ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(400)
+}
+
 #[test]
 fn all_bytes_arrive_once_and_both_sides_close() {
-    for seed in 0..400 {
+    for seed in 0..seeds() {
         check_transfer(seed);
     }
 }
