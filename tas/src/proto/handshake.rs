@@ -127,6 +127,9 @@ pub struct Handshake {
     sent: Micros,
     /// Retransmissions so far.
     retries: u32,
+    /// A SYN of ours was sent more than once, so that nobody knows which one an ACK is for
+    /// (Karn's algorithm).
+    repeated: bool,
     timeout: Micros,
     deadline: Micros,
 }
@@ -152,8 +155,7 @@ pub struct Agreed {
     pub snd_wnd: u32,
     /// The window that we granted, bytes.
     pub rcv_wnd: u32,
-    /// The time from our SYN to its acknowledgment, unless a retransmission makes it ambiguous
-    /// (Karn's algorithm).
+    /// The time from our SYN to its acknowledgment, unless the SYN was sent more than once.
     pub rtt: Option<Micros>,
 }
 
@@ -231,6 +233,7 @@ impl Handshake {
             offer,
             sent: now,
             retries: 0,
+            repeated: false,
             timeout: offer.timeout,
             deadline: now + offer.timeout,
         }
@@ -257,6 +260,7 @@ impl Handshake {
             return Expiry::GiveUp;
         }
         self.retries += 1;
+        self.repeated = true;
         self.timeout = (self.timeout + self.timeout).min(MAX_TIMEOUT);
         self.deadline = now + self.timeout;
         Expiry::Retransmit(match &self.state {
@@ -382,8 +386,7 @@ impl Handshake {
             ..peer
         };
         self.state = State::SynReceived(role, peer);
-        // The SYN-ACK that will be acknowledged may be this one.
-        self.retries = self.retries.max(1);
+        self.repeated = true;
         Outcome::Reply(self.syn_ack(&peer, now))
     }
 
@@ -454,7 +457,7 @@ impl Handshake {
             irs: peer.irs,
             snd_wnd,
             rcv_wnd: self.offer.syn_window().into(),
-            rtt: (self.retries == 0).then(|| now.since(self.sent)),
+            rtt: (!self.repeated).then(|| now.since(self.sent)),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::types::FlowId;
 /// Longest backlog.
 const MAX_BACKLOG: u32 = 4096;
 /// Most half-open connections of a listener; beyond it, the oldest gives way (RFC 4987 §3.4).
-const MAX_HALF_OPEN: usize = 4096;
+const MAX_HALF_OPEN: usize = 16_384;
 /// Most accept requests of a listener.
 const MAX_ACCEPTS: usize = 65536;
 /// Most listeners.

@@ -24,6 +24,14 @@ mod timewait;
 mod world;
 
 #[cfg(test)]
+mod close_tests;
+#[cfg(test)]
+mod frames_tests;
+#[cfg(test)]
+mod open_tests;
+#[cfg(test)]
+mod passive_tests;
+#[cfg(test)]
 mod testing;
 
 use std::collections::HashMap;

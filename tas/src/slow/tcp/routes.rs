@@ -87,3 +87,97 @@ impl TcpControlConfig {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{IP, PEER, config};
+    use super::*;
+    use crate::config::{LocalAddr, Route};
+
+    fn ip(text: &str) -> Ipv4Addr {
+        text.parse().unwrap()
+    }
+
+    fn route(dest: &str, prefix_len: u8, next_hop: &str) -> Route {
+        Route {
+            dest: ip(dest),
+            prefix_len,
+            next_hop: ip(next_hop),
+        }
+    }
+
+    fn via(cfg: &TcpControlConfig, dest: &str) -> Option<Via> {
+        cfg.route(ip(dest)).map(|hop| hop.via)
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let mut cfg = config();
+        cfg.routes = vec![
+            route("0.0.0.0", 0, "10.0.0.254"),
+            route("192.168.0.0", 16, "10.0.0.253"),
+            route("192.168.7.0", 24, "10.0.0.252"),
+            route("10.0.0.9", 32, "10.0.0.251"),
+        ];
+        for (dest, next) in [
+            ("10.0.0.2", "10.0.0.2"),
+            ("10.0.0.9", "10.0.0.251"),
+            ("8.8.8.8", "10.0.0.254"),
+            ("192.168.3.4", "10.0.0.253"),
+            ("192.168.7.4", "10.0.0.252"),
+        ] {
+            assert_eq!(via(&cfg, dest), Some(Via::Neighbour(ip(next))), "{dest}");
+        }
+        assert_eq!(via(&cfg, "10.0.0.1"), Some(Via::Ourselves));
+    }
+
+    #[test]
+    fn prefix_length_0_puts_everything_on_link() {
+        let mut cfg = config();
+        cfg.addresses = vec![LocalAddr {
+            ip: IP,
+            prefix_len: 0,
+        }];
+        assert_eq!(via(&cfg, "8.8.8.8"), Some(Via::Neighbour(ip("8.8.8.8"))));
+        // A default route is more to the point.
+        cfg.routes = vec![route("0.0.0.0", 0, "10.0.0.254")];
+        assert_eq!(via(&cfg, "8.8.8.8"), Some(Via::Neighbour(ip("10.0.0.254"))));
+    }
+
+    #[test]
+    fn the_source_address_is_the_one_next_to_the_next_hop() {
+        let mut cfg = config();
+        let second = ip("172.16.0.1");
+        cfg.addresses.push(LocalAddr {
+            ip: second,
+            prefix_len: 16,
+        });
+        cfg.routes = vec![route("0.0.0.0", 0, "172.16.0.254")];
+        assert_eq!(cfg.route(PEER).unwrap().source, IP);
+        assert_eq!(cfg.route(ip("172.16.3.3")).unwrap().source, second);
+        assert_eq!(cfg.route(ip("8.8.8.8")).unwrap().source, second);
+        assert_eq!(cfg.route(second).unwrap().source, second);
+    }
+
+    #[test]
+    fn only_hosts_are_reached() {
+        let mut cfg = config();
+        cfg.addresses.push(LocalAddr {
+            ip: ip("10.9.0.0"),
+            prefix_len: 31,
+        });
+        cfg.routes = vec![route("0.0.0.0", 0, "10.0.0.254")];
+        for dest in [
+            "0.0.0.0",
+            "127.0.0.1",
+            "224.0.0.5",
+            "255.255.255.255",
+            "10.0.0.255",
+            "10.0.0.0",
+        ] {
+            assert_eq!(via(&cfg, dest), None, "{dest}");
+        }
+        // Both addresses of a /31 are hosts (RFC 3021).
+        assert!(via(&cfg, "10.9.0.1").is_some());
+    }
+}
