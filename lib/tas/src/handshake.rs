@@ -8,7 +8,8 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use tas_abi::appif::{
-    KERNEL_SOCKET_PATH, TAS_SOCKET_PATH, UxsockQueue, UxsockRequest, UxsockResponse,
+    KERNEL_SOCKET_PATH, TAS_SOCKET_PATH, TAS_UXSOCK_VERSION, UxsockHello, UxsockQueue,
+    UxsockRequest, UxsockResponse,
 };
 use tas_abi::ll::FLEXTCP_MAX_FTCPCORES;
 use tas_abi::memif::{
@@ -23,8 +24,6 @@ use crate::error::{Error, Result};
 
 /// Where regions lie that are not in huge pages.
 const SHM_PREFIX: &str = "/dev/shm";
-/// Version of the handshake that gives each application a region of its own.
-const ISOLATED_VERSION: u32 = 1;
 /// Descriptors of cores in one message.
 const CORES_PER_MESSAGE: usize = 4;
 /// A service that takes longer to answer than this is taken for broken.
@@ -112,26 +111,21 @@ fn greet_shared(socket: &UnixStream) -> Result<Greeting> {
 }
 
 fn greet_isolated(socket: &UnixStream) -> Result<Greeting> {
-    let mut words = [0u32; 4];
-    let fds = receive(socket, words.as_mut_bytes(), 3)?;
-    let [cores_num, version, len_low, len_high] = words;
-    if version != ISOLATED_VERSION {
+    let mut hello = UxsockHello::default();
+    let fds = receive(socket, hello.as_mut_bytes(), 3)?;
+    if hello.version != TAS_UXSOCK_VERSION {
         return Err(protocol(
             "the service speaks another version of the handshake",
         ));
     }
     let [slow_path, info, region] =
         <[OwnedFd; 3]>::try_from(fds).map_err(|_| protocol("a descriptor is missing"))?;
-    let region_len = u64::from(len_low) | u64::from(len_high) << 32;
-    Ok((
-        cores_num,
-        slow_path,
-        Some(Isolated {
-            info,
-            region,
-            region_len,
-        }),
-    ))
+    let isolated = Isolated {
+        info,
+        region,
+        region_len: hello.region_len,
+    };
+    Ok((hello.cores_num, slow_path, Some(isolated)))
 }
 
 /// Receives exactly `buf` and `count` descriptors with it.
