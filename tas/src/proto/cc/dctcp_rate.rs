@@ -1,7 +1,7 @@
 //! DCTCP on a rate: the reactions of RFC 8257, applied to a sending rate instead of a window.
 #![forbid(unsafe_code)]
 
-use super::{CcState, Sample, USED_SLACK, achieved, conclude, kbps, observe};
+use super::{CcState, INITIAL_SEGMENTS, Sample, USED_SLACK, achieved, conclude, kbps, observe};
 use crate::config::DctcpRateParams;
 
 /// The marked fraction is judged after this many intervals even if fewer than the minimum of
@@ -37,15 +37,21 @@ pub(super) fn next(p: &DctcpRateParams, state: &mut CcState, sample: &Sample) ->
         state.avoidance = 1;
         return kbps(rate * (1.0 - f64::from(state.alpha) / 2.0), p.min_kbps);
     }
-    if sample.acked_bytes == 0 || !sample.backlogged || state.marked > 0 {
+    if sample.acked_bytes == 0 || state.marked > 0 {
         return state.rate;
     }
     if slow_start {
         // ACKs of this interval tell of the rate one round trip ago, which was half of it.
-        if achieved * 2.0 * USED_SLACK < rate {
-            return state.rate;
-        }
-        return leave_at_threshold(state, rate * 2.0, p.min_kbps);
+        let used = sample.backlogged && achieved * 2.0 * USED_SLACK >= rate;
+        let limit = if used {
+            f64::INFINITY
+        } else {
+            rate.max(initial_window(sample))
+        };
+        return leave_at_threshold(state, (rate * 2.0).min(limit), p.min_kbps);
+    }
+    if !sample.backlogged {
+        return state.rate;
     }
     if achieved * USED_SLACK + 2.0 * f64::from(p.step_kbps) < rate {
         return state.rate;
@@ -53,6 +59,15 @@ pub(super) fn next(p: &DctcpRateParams, state: &mut CcState, sample: &Sample) ->
     match p.mimd {
         Some(factor) => kbps(rate * factor, p.min_kbps),
         None => kbps(rate + f64::from(p.step_kbps), p.min_kbps),
+    }
+}
+
+/// The rate that sends the initial window of RFC 6928 in one round trip, kbit/s. Up to here a
+/// flow grows even if it does not use its rate: its short messages would only be stretched.
+fn initial_window(sample: &Sample) -> f64 {
+    match sample.rtt_us {
+        0 => 0.0,
+        rtt => f64::from(INITIAL_SEGMENTS * u32::from(sample.mss)) * 8000.0 / f64::from(rtt),
     }
 }
 

@@ -1,14 +1,12 @@
 //! DCTCP on a window (RFC 8257), turned into a rate by the round-trip time.
 #![forbid(unsafe_code)]
 
-use super::{CcState, Sample, conclude, observe};
+use super::{CcState, INITIAL_SEGMENTS, Sample, conclude, observe};
 use crate::config::DctcpWinParams;
 use crate::types::Micros;
 
 /// Segment size assumed before the flow tells its own.
 const USUAL_MSS: u32 = 1460;
-/// Segments in the initial window (RFC 6928).
-const INITIAL_SEGMENTS: u32 = 10;
 /// The window does not shrink below this many segments: with one, a delayed ACK holds up the
 /// flow.
 const MIN_SEGMENTS: u32 = 2;

@@ -154,6 +154,9 @@ pub fn on_interval(params: &CcParams, state: &mut CcState, sample: &Sample) -> u
     state.rate
 }
 
+/// Segments in the initial window (RFC 6928).
+const INITIAL_SEGMENTS: u32 = 10;
+
 /// Slack allowed between the rate granted and the rate that was really achieved before growth
 /// stops: ACKs come in lumps.
 const USED_SLACK: f64 = 1.2;
