@@ -227,16 +227,18 @@ fn closed(
     answer: &AppinStatus,
     out: &mut Events<'_>,
 ) -> Step {
-    let status = match conn.with(|c| conn::status(c)) {
-        Some(Status::CloseRequested) if conn.with(|c| !conn::has(c, RESET)) => answer.status,
-        Some(Status::CloseRequested | Status::ResetClosing) => -libc::ECONNRESET,
-        Some(Status::CloseOpening) if answer.status != 0 => {
+    let status = match conn.with(|c| (conn::status(c), conn::has(c, RESET))) {
+        (Some(Status::CloseRequested), false) => answer.status,
+        (Some(Status::CloseRequested | Status::ResetClosing), _) => -libc::ECONNRESET,
+        (Some(Status::CloseOpening), _) if answer.status != 0 => {
             conn.with(|c| c.status = Status::CloseDeferred as u8);
             return Step::Done;
         }
-        Some(Status::CloseOpening) => 0,
+        (Some(Status::CloseOpening), _) => 0,
         _ => return Step::Done,
     };
+    // An open that failed meanwhile leaves nothing to close, which is as asked.
+    let status = if status == -libc::ENOTCONN { 0 } else { status };
     if emit(Event::Closed(conn, event_status(status)), out) == Step::Blocked {
         return Step::Blocked;
     }

@@ -271,8 +271,7 @@ static void close_crosses_a_failed_open(void)
   CHECK(h_opened(0, &conn, NULL, 0, -ECONNREFUSED) == 0);
   CHECK(flextcp_connection_close(&ctx, &conn) == 0);
   CHECK(poll_n(8) == 0);
-  CHECK(h_status(0, KERNEL_APPIN_STATUS_CONN_CLOSE, &conn, -ENOENT) == 0);
-  CHECK(poll_n(8) == 1 && evs[0].event_type == FLEXTCP_EV_CONN_CLOSED);
+  expect_closed(-ENOTCONN, 0);
 }
 
 /* A service that only closes what is open: the library closes it then. */

@@ -30,7 +30,7 @@ check() {
     fi
 }
 
-for program in contexts data ends sleep; do
+for program in contexts data ends sleep owndata; do
     if ! compile "$program" "$program.c" harness.c "$library" -Wl,-rpath,"$(dirname "$library")"
     then
         failed=$((failed + 1))
