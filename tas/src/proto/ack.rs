@@ -42,9 +42,9 @@ impl Flow<'_> {
     /// SND.WND, SND.WL1, SND.WL2: an older segment does not change the window's right edge.
     #[inline]
     fn update_window(&mut self, seg: &Segment, acked: u32) {
+        let window = self.scaled(seg);
         let wl1 = SeqNum(self.ext.snd_wl1);
         if wl1.lt(seg.seq) || (wl1 == seg.seq && SeqNum(self.ext.snd_wl2).le(seg.ack)) {
-            let window = u32::from(seg.window) << self.ext.snd_wscale;
             self.st.rx_remote_avail = window;
             self.ext.max_wnd = self.ext.max_wnd.max(window);
             self.ext.snd_wl1 = seg.seq.0;
@@ -52,7 +52,13 @@ impl Flow<'_> {
         } else {
             self.st.rx_remote_avail = self.st.rx_remote_avail.saturating_sub(acked);
         }
-        self.ext.last_wnd = seg.window;
+        self.ext.last_wnd = window;
+    }
+
+    /// SEG.WND in bytes.
+    #[inline]
+    fn scaled(&self, seg: &Segment) -> u32 {
+        u32::from(seg.window) << self.ext.snd_wscale
     }
 
     /// `acked` bytes are newly acknowledged.
@@ -163,7 +169,7 @@ impl Flow<'_> {
         out: &mut Received,
     ) {
         // RFC 5681 §2.
-        if seg.flags.contains(TcpFlags::FIN) || seg.window != self.ext.last_wnd {
+        if seg.flags.contains(TcpFlags::FIN) || self.scaled(seg) != self.ext.last_wnd {
             return;
         }
         self.st.rx_dupack_cnt = self.st.rx_dupack_cnt.saturating_add(1);

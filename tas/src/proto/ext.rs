@@ -52,8 +52,8 @@ pub struct FlowExt {
     pub(super) rcv_adv: u32,
     /// Last.ACK.sent (RFC 7323 §4.3).
     pub(super) last_ack: u32,
-    /// Window field of the last ACK.
-    pub(super) last_wnd: u16,
+    /// The window that the last ACK announced, bytes.
+    pub(super) last_wnd: u32,
     pub(super) snd_wscale: u8,
     pub(super) rcv_wscale: u8,
     /// A delayed ACK.

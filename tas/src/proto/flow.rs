@@ -86,6 +86,7 @@ impl Flow<'_> {
         ext.snd_wl1 = init.irs.0;
         ext.snd_wl2 = (init.iss + 1).0;
         ext.max_wnd = init.snd_wnd;
+        ext.last_wnd = init.snd_wnd;
         ext.rcv_adv = (init.irs + 1 + init.rcv_wnd.min(init.rx_len)).0;
         ext.last_ack = (init.irs + 1).0;
         if let Some(rtt) = init.rtt {

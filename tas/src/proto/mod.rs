@@ -32,7 +32,13 @@ mod timer;
 mod types;
 
 #[cfg(test)]
+mod loss_tests;
+#[cfg(test)]
+mod receive_tests;
+#[cfg(test)]
 mod segment_tests;
+#[cfg(test)]
+mod send_tests;
 #[cfg(test)]
 mod state_tests;
 #[cfg(test)]
