@@ -15,6 +15,7 @@ impl core::fmt::Display for UnknownType {
 impl core::error::Error for UnknownType {}
 
 /// `msg` followed by zeros.
+#[inline]
 pub(crate) fn pack<T: IntoBytes + Immutable, const N: usize>(msg: &T) -> [u8; N] {
     const { assert!(size_of::<T>() <= N) };
     let mut raw = [0; N];
@@ -25,6 +26,7 @@ pub(crate) fn pack<T: IntoBytes + Immutable, const N: usize>(msg: &T) -> [u8; N]
 }
 
 /// The message at the start of `raw`.
+#[inline]
 pub(crate) fn unpack<T: FromBytes + IntoBytes, const N: usize>(raw: &[u8; N]) -> T {
     const { assert!(size_of::<T>() <= N) };
     let mut msg = T::new_zeroed();
@@ -50,11 +52,13 @@ macro_rules! bytes_conversions {
             }
 
             /// The entry whose bytes these are.
+            #[inline]
             pub fn from_bytes(bytes: &[u8; $n]) -> Self {
                 zerocopy::transmute!(*bytes)
             }
 
             /// The bytes of the entry.
+            #[inline]
             pub fn to_bytes(self) -> [u8; $n] {
                 zerocopy::transmute!(self)
             }

@@ -35,6 +35,7 @@ pub enum ArxMsg {
 }
 
 impl From<ArxMsg> for Arx {
+    #[inline]
     fn from(msg: ArxMsg) -> Self {
         match msg {
             ArxMsg::ConnUpdate(m) => Self {
@@ -48,6 +49,7 @@ impl From<ArxMsg> for Arx {
 impl TryFrom<Arx> for ArxMsg {
     type Error = UnknownType;
 
+    #[inline]
     fn try_from(entry: Arx) -> Result<Self, UnknownType> {
         match entry.type_ {
             FLEXTCP_PL_ARX_CONNUPDATE => Ok(Self::ConnUpdate(unpack(&entry.raw))),
@@ -86,6 +88,7 @@ pub enum AtxMsg {
 }
 
 impl From<AtxMsg> for Atx {
+    #[inline]
     fn from(msg: AtxMsg) -> Self {
         match msg {
             AtxMsg::ConnUpdate(m) => Self {
@@ -99,6 +102,7 @@ impl From<AtxMsg> for Atx {
 impl TryFrom<Atx> for AtxMsg {
     type Error = UnknownType;
 
+    #[inline]
     fn try_from(entry: Atx) -> Result<Self, UnknownType> {
         match entry.type_ {
             FLEXTCP_PL_ATX_CONNUPDATE => Ok(Self::ConnUpdate(unpack(&entry.raw))),
