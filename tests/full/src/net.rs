@@ -1,0 +1,201 @@
+//! Two machines and the cable between them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::program::{Finished, Program};
+
+/// One of the two machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// 10.77.0.1
+    Near,
+    /// 10.77.0.2
+    Far,
+}
+
+impl Side {
+    /// The machine's address, whichever stack has it.
+    pub fn ip(self) -> &'static str {
+        match self {
+            Side::Near => "10.77.0.1",
+            Side::Far => "10.77.0.2",
+        }
+    }
+}
+
+/// Name of the interface, on both machines.
+pub(crate) const INTERFACE: &str = "veth0";
+const PREFIX_LEN: u8 = 24;
+const SHORT: Duration = Duration::from_secs(10);
+
+/// Two machines joined by a veth pair. They have no names that could collide:
+/// each lives as long as the process that keeps it, and that ends with the
+/// test, whose end closes its stdin.
+pub struct Net {
+    near: Machine,
+    far: Machine,
+}
+
+struct Machine(Child);
+
+impl Net {
+    /// Makes the machines, without addresses.
+    ///
+    /// # Panics
+    /// When not called by root, or something that is needed is missing.
+    #[expect(clippy::new_without_default, reason = "it is no plain value")]
+    pub fn new() -> Net {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "the full-system tests make network namespaces and need root: \
+             run `make check-full`, or as root `cargo test -p tas-full-tests --release`"
+        );
+        let net = Net {
+            near: Machine::new(),
+            far: Machine::new(),
+        };
+        let far = net.far.0.id().to_string();
+        net.ip(
+            Side::Near,
+            &format!("link add {INTERFACE} type veth peer name {INTERFACE} netns {far}"),
+        );
+        for side in [Side::Near, Side::Far] {
+            // As a NIC would, the cable carries whole frames: checksums are
+            // filled in, and no segment is larger than the MTU.
+            net.run(
+                side,
+                "ethtool",
+                format!("-K {INTERFACE} tx off rx off tso off gso off gro off").split(' '),
+            );
+            net.ip(side, "link set lo up");
+            net.ip(side, &format!("link set {INTERFACE} up"));
+        }
+        net
+    }
+
+    /// The same, and the Linux stack of `side` has the machine's address.
+    pub fn with_linux(side: Side) -> Net {
+        let net = Net::new();
+        net.give_linux(side);
+        net
+    }
+
+    /// Gives the machine's address to its Linux stack.
+    pub fn give_linux(&self, side: Side) {
+        self.ip(
+            side,
+            &format!("addr add {}/{PREFIX_LEN} dev {INTERFACE}", side.ip()),
+        );
+    }
+
+    /// A command that runs on a machine.
+    pub fn command(&self, side: Side, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.machine(side).0.id().to_string()])
+            .args(["--net", "--mount", "--"])
+            .arg(program)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts a program on a machine.
+    pub fn start(
+        &self,
+        side: Side,
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Program {
+        let mut command = self.command(side, program.as_ref());
+        command.args(args);
+        Program::start(&program.as_ref().to_string_lossy(), command)
+    }
+
+    /// Runs a program that succeeds at once.
+    pub fn run(
+        &self,
+        side: Side,
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Finished {
+        self.start(side, program, args).finish(SHORT).success()
+    }
+
+    /// Runs iproute2's `ip`.
+    pub fn ip(&self, side: Side, args: &str) {
+        self.run(side, "ip", args.split(' '));
+    }
+
+    /// What is in the machine's /dev/shm, and which abstract sockets of the
+    /// service it has.
+    pub fn left_behind(&self, side: Side) -> Vec<String> {
+        let files = self.run(side, "find", ["/dev/shm", "-mindepth", "1"]).out;
+        let sockets = self.run(side, "cat", ["/proc/net/unix"]).out;
+        files
+            .lines()
+            .chain(
+                sockets
+                    .lines()
+                    .filter_map(|line| line.split_whitespace().nth(7))
+                    .filter(|name| name.starts_with("@tas") || name.starts_with("@flexnic_os")),
+            )
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn machine(&self, side: Side) -> &Machine {
+        match side {
+            Side::Near => &self.near,
+            Side::Far => &self.far,
+        }
+    }
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let keeper = Command::new("unshare")
+            .args(["--net", "--mount", "cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("unshare of util-linux");
+        let machine = Machine(keeper);
+        machine.wait_until_made();
+        let pid = machine.0.id().to_string();
+        let mounted = Command::new("nsenter")
+            .args(["--target", &pid, "--net", "--mount", "--", "sh", "-ec"])
+            .arg(
+                "mount -t tmpfs tmpfs /dev/shm
+                 for conf in all default; do
+                     echo 1 >/proc/sys/net/ipv6/conf/$conf/disable_ipv6 || true
+                 done 2>/dev/null",
+            )
+            .status();
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "cannot mount a /dev/shm of its own"
+        );
+        machine
+    }
+
+    /// The mounts are private once unshare has become what it runs.
+    fn wait_until_made(&self) {
+        let comm = format!("/proc/{}/comm", self.0.id());
+        let end = Instant::now() + SHORT;
+        while fs::read_to_string(&comm).is_ok_and(|name| name != "cat\n") {
+            assert!(Instant::now() < end, "unshare takes too long");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
