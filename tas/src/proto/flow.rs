@@ -271,24 +271,29 @@ pub(super) fn coarse(now: Micros) -> u32 {
     (now.0 >> 20) as u32
 }
 
-/// The position `n` bytes after `pos` in a ring of `len` bytes; `n` is at most `len`.
+/// The position `n` bytes after `pos` in a ring of `len` bytes; `n` is at most `len + 1`, since a
+/// full ring may be followed by FIN.
 #[inline]
 pub(super) fn ring_add(pos: u32, n: u32, len: u32) -> u32 {
     let to_end = len.saturating_sub(pos);
     if n < to_end {
-        pos.wrapping_add(n)
-    } else {
-        n - to_end
+        return pos.wrapping_add(n);
     }
+    let over = n - to_end;
+    if over < len { over } else { over - len }
 }
 
-/// The position `n` bytes before `pos` in a ring of `len` bytes; `n` is at most `len`.
+/// The position `n` bytes before `pos` in a ring of `len` bytes; `n` is at most `len + 1`.
 #[inline]
 pub(super) fn ring_sub(pos: u32, n: u32, len: u32) -> u32 {
     if n <= pos {
-        pos - n
+        return pos - n;
+    }
+    let back = n - pos;
+    if back <= len {
+        len - back
     } else {
-        len.saturating_sub(n - pos)
+        len.saturating_sub(back - len)
     }
 }
 
@@ -306,5 +311,9 @@ mod tests {
         assert_eq!(ring_sub(5, 5, 8), 0);
         assert_eq!(ring_sub(5, 6, 8), 7);
         assert_eq!(ring_sub(0, 8, 8), 0);
+        assert_eq!(ring_add(7, 9, 8), 0);
+        assert_eq!(ring_sub(0, 9, 8), 7);
+        assert_eq!(ring_add(0, 2, 1), 0);
+        assert_eq!(ring_sub(0, 2, 1), 0);
     }
 }

@@ -34,6 +34,8 @@ mod types;
 #[cfg(test)]
 mod loss_tests;
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod receive_tests;
 #[cfg(test)]
 mod segment_tests;
