@@ -10,6 +10,7 @@ use arrayvec::ArrayVec;
 use tas_wire::MacAddr;
 
 pub mod dpdk;
+pub mod sim;
 
 /// Most frames that one [`NicQueue::rx_burst`] or [`NicQueue::tx_burst`] moves.
 pub const BURST: usize = 64;

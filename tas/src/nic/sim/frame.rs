@@ -1,0 +1,141 @@
+//! Frames in ordinary memory, from a pool that can run out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tas_wire::{Packet, Verify, checksum, ethernet, parse_with};
+
+use crate::nic::{Frame, RxChecksum};
+
+/// Buffers that a port has.
+#[derive(Debug)]
+pub(super) struct Pool {
+    left: AtomicUsize,
+}
+
+impl Pool {
+    pub(super) fn new(buffers: usize) -> Arc<Pool> {
+        Arc::new(Pool {
+            left: AtomicUsize::new(buffers),
+        })
+    }
+
+    /// Takes a buffer; false when none is left.
+    fn take(&self) -> bool {
+        let less = |left: usize| left.checked_sub(1);
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
+    }
+
+    pub(super) fn left(&self) -> usize {
+        self.left.load(Ordering::Relaxed)
+    }
+}
+
+/// Header lengths of a frame whose checksums the port is to fill in.
+#[derive(Clone, Copy, Debug)]
+struct Offload {
+    l2: usize,
+    l3: usize,
+}
+
+/// A frame of the simulated port.
+#[derive(Debug)]
+pub struct SimFrame {
+    bytes: Vec<u8>,
+    capacity: usize,
+    checksum: RxChecksum,
+    offload: Option<Offload>,
+    pool: Arc<Pool>,
+}
+
+impl SimFrame {
+    /// A frame from `pool`; `None` when it is empty.
+    pub(super) fn new(pool: &Arc<Pool>, capacity: usize) -> Option<SimFrame> {
+        pool.take().then(|| SimFrame {
+            bytes: Vec::new(),
+            capacity,
+            checksum: RxChecksum::Unknown,
+            offload: None,
+            pool: Arc::clone(pool),
+        })
+    }
+
+    /// Makes it a received frame. A port that checks says what it found.
+    pub(super) fn receive(&mut self, bytes: Vec<u8>, checks: bool) {
+        if checks {
+            self.checksum = match parse_with(&bytes, Verify::ALL) {
+                Ok(Packet::Tcp(_)) => RxChecksum::Good,
+                Ok(_) => RxChecksum::Unknown,
+                Err(_) => RxChecksum::Bad,
+            };
+        }
+        self.bytes = bytes;
+    }
+
+    /// The bytes as they go out, with the checksums that the port was asked for.
+    pub(super) fn transmit(mut self) -> Vec<u8> {
+        if let Some(offload) = self.offload {
+            fill_in(&mut self.bytes, offload);
+        }
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+/// What hardware does: sums up what it finds, the TCP checksum field included, which holds the
+/// pseudo header's sum.
+fn fill_in(bytes: &mut [u8], offload: Offload) {
+    let Offload { l2, l3 } = offload;
+    let (ip_sum, tcp_sum) = (l2 + 10, l2 + l3 + 16);
+    if bytes.len() < tcp_sum + 2 {
+        return;
+    }
+    let ip = checksum::ipv4_header(&bytes[l2..l2 + l3]);
+    bytes[ip_sum..ip_sum + 2].copy_from_slice(&ip.to_be_bytes());
+    let tcp = checksum::ones_complement_sum(&bytes[l2 + l3..], checksum::Sum::default()).finish();
+    bytes[tcp_sum..tcp_sum + 2].copy_from_slice(&tcp.to_be_bytes());
+}
+
+impl Drop for SimFrame {
+    fn drop(&mut self) {
+        self.pool.left.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Frame for SimFrame {
+    fn data(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn set_len(&mut self, len: usize) -> bool {
+        let fits = len <= self.capacity;
+        if fits {
+            self.bytes.resize(len, 0xa5);
+        }
+        fits
+    }
+
+    fn rx_checksum(&self) -> RxChecksum {
+        self.checksum
+    }
+
+    fn offload_checksums(&mut self, l2_len: u8, l3_len: u8, _l4_len: u8) {
+        self.offload = Some(Offload {
+            l2: l2_len.max(ethernet::HEADER_LEN as u8).into(),
+            l3: l3_len.max(20).into(),
+        });
+    }
+
+    fn rss_hash(&self) -> Option<u32> {
+        None
+    }
+}

@@ -1,0 +1,278 @@
+//! What lies between the simulated ports: frames under way, and what happens to them.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use tas_wire::{FlowTuple, MacAddr, Packet, Verify, checksum, ethernet, parse_with};
+
+use super::frame::Pool;
+use super::{Path, PortConf, PortId, Random, Seen, Steering};
+use crate::nic::PortStats;
+use crate::types::Micros;
+
+const NS: u64 = 1000;
+/// Preamble, frame check sequence and gap, which take time on the wire.
+const WIRE_OVERHEAD: u64 = 24;
+
+/// A port as the network knows it.
+pub(super) struct PortState {
+    pub conf: PortConf,
+    pub pool: Arc<Pool>,
+    pub received: Vec<VecDeque<Vec<u8>>>,
+    pub stats: PortStats,
+    /// Frames that the port takes in the current burst window; `None`: any number.
+    pub takes: Option<usize>,
+    /// Buffers that `alloc` refuses in a thousand cases.
+    pub alloc_failures: u32,
+    path: Path,
+    /// Until when the wire is busy, in nanoseconds.
+    busy_until: u64,
+    /// Arrival of the last frame that was not reordered.
+    last_arrival: u64,
+}
+
+impl PortState {
+    pub(super) fn new(conf: PortConf) -> PortState {
+        PortState {
+            pool: Pool::new(conf.buffers),
+            received: vec![VecDeque::new(); conf.queues.max(1).into()],
+            stats: PortStats::default(),
+            takes: None,
+            alloc_failures: 0,
+            path: Path::default(),
+            busy_until: 0,
+            last_arrival: 0,
+            conf,
+        }
+    }
+}
+
+/// A frame on its way.
+struct Flight {
+    /// In nanoseconds.
+    at: u64,
+    /// Breaks ties in the order of sending.
+    serial: u64,
+    from: usize,
+    bytes: Vec<u8>,
+}
+
+impl PartialEq for Flight {
+    fn eq(&self, other: &Flight) -> bool {
+        (self.at, self.serial) == (other.at, other.serial)
+    }
+}
+
+impl Eq for Flight {}
+
+impl PartialOrd for Flight {
+    fn partial_cmp(&self, other: &Flight) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Flight {
+    fn cmp(&self, other: &Flight) -> std::cmp::Ordering {
+        (self.at, self.serial).cmp(&(other.at, other.serial))
+    }
+}
+
+/// The ports and everything between them.
+pub(super) struct Net {
+    pub ports: Vec<PortState>,
+    pub random: Random,
+    pub seen: Option<Vec<Seen>>,
+    now: u64,
+    serial: u64,
+    flights: BinaryHeap<Reverse<Flight>>,
+}
+
+impl Net {
+    pub(super) fn new(seed: u64) -> Net {
+        Net {
+            ports: Vec::new(),
+            random: Random::new(seed),
+            seen: None,
+            now: 0,
+            serial: 0,
+            flights: BinaryHeap::new(),
+        }
+    }
+
+    pub(super) fn set_path(&mut self, port: PortId, path: Path) {
+        if let Some(port) = self.ports.get_mut(port.0) {
+            port.path = path;
+        }
+    }
+
+    /// Sends a frame into the network.
+    pub(super) fn send(&mut self, from: usize, mut bytes: Vec<u8>) {
+        let Some(port) = self.ports.get_mut(from) else {
+            return;
+        };
+        port.stats.tx_packets += 1;
+        port.stats.tx_bytes += bytes.len() as u64;
+        if let Some(seen) = &mut self.seen {
+            seen.push(Seen {
+                at: Micros(self.now / NS),
+                from: PortId(from),
+                frame: bytes.clone(),
+            });
+        }
+        let random = &mut self.random;
+        let path = port.path;
+        if random.chance(path.loss) {
+            return;
+        }
+        let begin = port.busy_until.max(self.now);
+        let waiting = bits_in(begin - self.now, path.rate_kbps) / 8;
+        if path.queue > 0 && waiting + bytes.len() as u64 > u64::from(path.queue) {
+            return;
+        }
+        if path.mark_above > 0 && waiting > u64::from(path.mark_above) {
+            mark(&mut bytes);
+        }
+        let sent = begin + time_for(bytes.len() as u64 + WIRE_OVERHEAD, path.rate_kbps);
+        port.busy_until = sent;
+        let mut at = sent + (path.delay.0 + random.between(0, path.jitter.0)) * NS;
+        if random.chance(path.reorder) {
+            at += random.between(0, path.reorder_by.0) * NS;
+        } else {
+            at = at.max(port.last_arrival);
+            port.last_arrival = at;
+        }
+        if random.chance(path.duplicate) {
+            let later = at + random.between(0, path.reorder_by.0.max(1)) * NS;
+            self.launch(later, from, bytes.clone());
+        }
+        if self.random.chance(path.corrupt) {
+            corrupt(&mut bytes, &mut self.random);
+        }
+        self.launch(at, from, bytes);
+    }
+
+    fn launch(&mut self, at: u64, from: usize, bytes: Vec<u8>) {
+        self.serial += 1;
+        self.flights.push(Reverse(Flight {
+            at,
+            serial: self.serial,
+            from,
+            bytes,
+        }));
+    }
+
+    /// Delivers what arrives until `now`.
+    pub(super) fn advance(&mut self, now: Micros) -> bool {
+        self.now = self.now.max(now.0 * NS);
+        let mut delivered = false;
+        while self.flights.peek().is_some_and(|f| f.0.at <= self.now) {
+            if let Some(Reverse(flight)) = self.flights.pop() {
+                self.arrive(flight);
+                delivered = true;
+            }
+        }
+        delivered
+    }
+
+    pub(super) fn next(&self) -> Option<Micros> {
+        self.flights
+            .peek()
+            .map(|flight| Micros(flight.0.at.div_ceil(NS)))
+    }
+
+    /// A switch: a frame goes to the port with its destination, or to all others.
+    fn arrive(&mut self, flight: Flight) {
+        let Ok((header, _)) = ethernet::Header::parse(&flight.bytes) else {
+            return;
+        };
+        for index in 0..self.ports.len() {
+            let mine = self
+                .ports
+                .get(index)
+                .is_some_and(|port| port.conf.mac == header.dst);
+            if mine || (header.dst.is_multicast() && index != flight.from) {
+                self.deliver(index, flight.bytes.clone());
+            }
+        }
+    }
+
+    /// Puts a frame into a port's receive queue.
+    pub(super) fn deliver(&mut self, index: usize, bytes: Vec<u8>) {
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let queues = port.received.len();
+        let queue = match port.conf.steering {
+            Steering::Hash => hash(&bytes) as usize % queues,
+            Steering::Queue(queue) => usize::from(queue) % queues,
+            Steering::Random => self.random.below(queues as u64) as usize,
+        };
+        let Some(received) = port.received.get_mut(queue) else {
+            return;
+        };
+        if received.len() >= port.conf.ring {
+            port.stats.rx_missed += 1;
+            return;
+        }
+        port.stats.rx_packets += 1;
+        port.stats.rx_bytes += bytes.len() as u64;
+        received.push_back(bytes);
+    }
+
+    /// Frames wait in some receive queue.
+    pub(super) fn waiting(&self) -> bool {
+        let mut queues = self.ports.iter().flat_map(|port| &port.received);
+        queues.any(|queue| !queue.is_empty())
+    }
+}
+
+/// Nanoseconds that `bytes` take at `kbps`; no time when that is 0.
+fn time_for(bytes: u64, kbps: u32) -> u64 {
+    (bytes * 8 * 1_000_000)
+        .checked_div(kbps.into())
+        .unwrap_or(0)
+}
+
+/// Bits that leave in `ns` at `kbps`.
+fn bits_in(ns: u64, kbps: u32) -> u64 {
+    ns.saturating_mul(kbps.into()) / 1_000_000
+}
+
+/// What receive-side scaling goes by: the same for every segment of a connection.
+fn hash(bytes: &[u8]) -> u32 {
+    match parse_with(bytes, Verify::NONE) {
+        Ok(Packet::Tcp(packet)) => FlowTuple::hash(&packet.tuple()),
+        _ => 0,
+    }
+}
+
+fn is_ipv4(bytes: &[u8]) -> bool {
+    bytes.get(12..14) == Some(&[0x08, 0x00]) && bytes.len() >= ethernet::HEADER_LEN + 20
+}
+
+/// Marks "congestion experienced" (RFC 3168 §5) what admits it.
+fn mark(bytes: &mut [u8]) {
+    if !is_ipv4(bytes) || bytes[15] & 3 == 0 {
+        return;
+    }
+    bytes[15] |= 3;
+    bytes[24..26].fill(0);
+    let sum = checksum::ipv4_header(&bytes[14..34]);
+    bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// Flips a bit that a checksum covers: what happens on the way from port to port, the frame check
+/// sequence finds.
+fn corrupt(bytes: &mut [u8], random: &mut Random) {
+    if is_ipv4(bytes) {
+        let first = ethernet::HEADER_LEN as u64;
+        let place = random.between(first, bytes.len() as u64 - 1) as usize;
+        bytes[place] ^= 1 << random.below(8);
+    }
+}
+
+/// Whether a frame is for a MAC address, for those who look at what was seen.
+pub(super) fn is_to(frame: &[u8], mac: MacAddr) -> bool {
+    ethernet::Header::parse(frame).is_ok_and(|(header, _)| header.dst == mac)
+}
