@@ -20,6 +20,9 @@ const MESSAGES: usize = 64;
 /// Entries of one context in one turn.
 const ENTRIES: usize = 32;
 
+/// Entries of one context that are taken at once before a flow is let go: a queue's worth, so
+/// that an application that posts without end holds nobody up.
+const ENTRIES_MAX: usize = 1 << 16;
 /// Updates of all flows that may wait for an earlier one.
 const EARLY_MAX: usize = 1024;
 /// How long they wait.
@@ -128,13 +131,20 @@ impl<Q: NicQueue> Core<Q> {
     }
 
     fn close(&mut self, id: FlowId, how: CloseHow) {
-        let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+        let Some((_, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
             return;
         };
         if !slot.app.installed {
             return;
         }
         let abandoned = slot.app.owner == Owner::Backlog;
+        if how == CloseHow::Graceful && !abandoned && !slot.app.ended {
+            let context = slot.app.context();
+            self.take_all_of(context);
+        }
+        let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            return;
+        };
         if slot.app.ended {
             self.release(id);
         } else if how == CloseHow::Reset || abandoned {
@@ -231,38 +241,57 @@ impl<Q: NicQueue> Core<Q> {
     pub(super) fn take_bumps(&mut self) -> bool {
         let mut worked = self.retry_early();
         for index in 0..self.contexts.len() {
-            for _ in 0..ENTRIES {
-                let Some(context) = self.contexts.at(index) else {
-                    break;
-                };
-                let Some(entry) = context.bumps.pop() else {
-                    break;
-                };
-                let id = context.id;
-                worked = true;
-                self.counters.app_entries.add(1);
-                let Ok(AtxMsg::ConnUpdate(update)) = AtxMsg::try_from(entry) else {
-                    self.bad_entry(id, "unknown queue entry type");
-                    continue;
-                };
-                let bump = AppBump {
-                    rx_bump: update.rx_bump,
-                    tx_bump: update.tx_bump,
-                    bump_seq: update.bump_seq,
-                    tx_done: update.flags & FLEXTCP_PL_ATX_FLTXDONE != 0,
-                };
-                let early = Early {
-                    context: id,
-                    flow: FlowId(update.flow_id),
-                    bump,
-                    until: self.now + PATIENCE,
-                };
-                if self.bump(&early) == Order::TooEarly && self.early.len() < EARLY_MAX {
-                    self.early.push(early);
-                }
-            }
+            worked |= self.take_entries(index, ENTRIES);
         }
         worked
+    }
+
+    /// Takes up to `most` entries of the context at a place in the list.
+    fn take_entries(&mut self, index: usize, most: usize) -> bool {
+        for taken in 0..most {
+            let entry = self
+                .contexts
+                .at(index)
+                .and_then(|context| Some((context.id, context.bumps.pop()?)));
+            let Some((id, entry)) = entry else {
+                return taken > 0;
+            };
+            self.counters.app_entries.add(1);
+            let Ok(AtxMsg::ConnUpdate(update)) = AtxMsg::try_from(entry) else {
+                self.bad_entry(id, "unknown queue entry type");
+                continue;
+            };
+            let bump = AppBump {
+                rx_bump: update.rx_bump,
+                tx_bump: update.tx_bump,
+                bump_seq: update.bump_seq,
+                tx_done: update.flags & FLEXTCP_PL_ATX_FLTXDONE != 0,
+            };
+            let update = Early {
+                context: id,
+                flow: FlowId(update.flow_id),
+                bump,
+                until: self.now + PATIENCE,
+            };
+            if self.bump(&update) == Order::TooEarly && self.early.len() < EARLY_MAX {
+                self.early.push(update);
+            }
+        }
+        true
+    }
+
+    /// Takes all that the application of a context has posted so far. What it asks of the slow
+    /// path overtakes its updates, which it posted before.
+    fn take_all_of(&mut self, owner: ContextId) {
+        for index in 0..self.contexts.len() {
+            let Some(id) = self.contexts.at(index).map(|context| context.id) else {
+                break;
+            };
+            if self.contexts.same_tenant(owner, id) {
+                self.take_entries(index, ENTRIES_MAX);
+            }
+        }
+        self.retry_early();
     }
 
     /// Tries again the updates that came before their turn.
