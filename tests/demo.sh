@@ -124,8 +124,8 @@ options=(
     --tcp-rxbuf-len=262144 --tcp-txbuf-len=262144
     --cc=const-rate
     --fp-poll-interval-tas=1000 --fp-poll-interval-app=1000
-    --dpdk-extra=--no-huge --dpdk-extra=-m --dpdk-extra=256
-    --dpdk-extra=--no-pci --dpdk-extra=--vdev=net_af_packet0,iface=veth0
+    --dpdk-extra=--no-huge --dpdk-extra=--no-pci
+    --dpdk-extra=--vdev=net_af_packet0,iface=veth0
     "--dpdk-extra=--lcores=0@0,1@$((cpus > 1 ? 1 : 0))"
 )
 echo "* The service takes the TAS end of the veth as its network port:"

@@ -49,14 +49,22 @@ static void die(const char *what)
   exit(1);
 }
 
+/* As many descriptors as connections may be asked for, or as many as may be. */
+static void raise_file_limit(void)
+{
+  struct rlimit allowed, files = { .rlim_cur = 140000, .rlim_max = 140000 };
+  if (getrlimit(RLIMIT_NOFILE, &allowed) != 0)
+    return;
+  if (allowed.rlim_max < files.rlim_max && setrlimit(RLIMIT_NOFILE, &files) == 0)
+    return;
+  allowed.rlim_cur = allowed.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &allowed);
+}
+
 void stack_init(void)
 {
-  struct rlimit files;
   signal(SIGPIPE, SIG_IGN);
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
+  raise_file_limit();
 }
 
 struct stack *stack_new(stack_handler handler, void *user, unsigned max_events)

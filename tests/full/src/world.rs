@@ -1,6 +1,5 @@
 //! A server's machine and a client's, each with TAS or the Linux stack.
 
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use crate::net::{Net, Side};
@@ -26,8 +25,6 @@ impl Stack {
     }
 }
 
-/// More descriptors than connections in any test.
-const FILES: &str = "--nofile=65536:65536";
 const LISTENS: Duration = Duration::from_secs(20);
 
 /// Both machines at work; the server's is [`Side::Near`].
@@ -124,8 +121,6 @@ impl<'a> World<'a> {
             Side::Far => self.client.0,
         };
         let program = bench(&format!("{name}_{}", stack.suffix()));
-        let mut command = self.net.command(side, "prlimit");
-        command.args([OsStr::new(FILES), OsStr::new("--"), program.as_os_str()]);
-        command
+        self.net.command(side, program)
     }
 }

@@ -93,6 +93,12 @@ fn all_sizes(server: Stack, client: Stack, options: &TasOptions) {
     world.end();
 }
 
+/// The programs and machines themselves: what fails here is no fault of TAS.
+#[test]
+fn linux_server_linux_client() {
+    all_sizes(Stack::Linux, Stack::Linux, &TasOptions::new());
+}
+
 #[test]
 fn tas_server_linux_client() {
     all_sizes(Stack::Tas, Stack::Linux, &TasOptions::new());
