@@ -5,8 +5,10 @@
 # huge pages, no NIC. `sudo make demo` builds and calls it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Paths are absolute, since entering a namespace's mounts leaves this directory.
+root=$PWD
 
-programs=${TAS_DEMO_PROGRAMS:-target/tests}
+programs=$root/target/tests
 seconds=${TAS_DEMO_SECONDS:-2}
 tas_ip=10.77.0.1
 linux_ip=10.77.0.2
@@ -25,7 +27,7 @@ for tool in ip ethtool nsenter unshare; do
     command -v "$tool" >/dev/null || fail "$tool is missing: make deps installs it"
 done
 [ -x tas/tas ] || fail "tas/tas is missing: run make"
-[ "$programs" != target/tests ] || make -s -C tests/c/bench OUT="$PWD/$programs"
+make -s -C tests/c/bench OUT="$programs"
 
 # --- Clean up, however this ends ----------------------------------------------
 
@@ -48,9 +50,9 @@ clean_up() {
         kill -9 "$pid" 2>/dev/null || true
     done
     wait 2>/dev/null || true
-    if [ "$status" != 0 ] && [ -s "$work/tas.err" ]; then
+    if [ "$status" != 0 ] && [ -s "$work/tas.out" ]; then
         echo "demo: the service said:" >&2
-        tail -n 20 "$work/tas.err" >&2
+        tail -n 20 "$work/tas.out" >&2
     fi
     rm -rf "$work"
     [ "$status" = 0 ] || echo "demo: FAILED" >&2
@@ -83,6 +85,19 @@ on() {
     nsenter --target "$where" --net --mount -- "$@"
 }
 
+# The same in the background; the process started is the program itself.
+started=
+start_on() {
+    local where=$1
+    shift
+    exec 4>"$1"
+    shift
+    nsenter --target "$where" --net --mount -- "$@" >&4 2>&1 4>&- &
+    exec 4>&-
+    started=$!
+    pids+=("$started")
+}
+
 # A NIC would carry frames as they are on the wire: no checksums left to be
 # filled in, no segments of 64 KiB.
 plain_link() {
@@ -101,8 +116,8 @@ wait_for() {
 }
 
 stop() {
-    kill "$1" 2>/dev/null || true
-    wait "$1" 2>/dev/null
+    kill "$1"
+    wait "$1"
 }
 
 echo "* Two network namespaces, one for TAS and one for Linux, joined by a veth pair."
@@ -133,9 +148,8 @@ echo
 echo "    tas/tas \\"
 printf '        %s \\\n' "${options[@]}" | sed '$ s/ \\$//'
 echo
-on "$tas_side" "$PWD/tas/tas" "${options[@]}" >"$work/tas.out" 2>"$work/tas.err" &
-tas_pid=$!
-pids+=("$tas_pid")
+start_on "$tas_side" "$work/tas.out" "$root/tas/tas" "${options[@]}"
+tas_pid=$started
 wait_for 30 "$work/tas.out" "TAS ready" "$tas_pid"
 echo "  It says: $(grep "TAS ready" "$work/tas.out") (process $tas_pid). The Linux kernel has no address there:"
 echo "  $tas_ip is answered by TAS alone."
@@ -144,10 +158,8 @@ echo "  $tas_ip is answered by TAS alone."
 
 # echo_server STACK SIZE: on the TAS side, on either stack.
 echo_server() {
-    : >"$work/server.out"
-    on "$tas_side" "$programs/echoserver_$1" "$port" 1 - 1024 "$2" >"$work/server.out" 2>&1 &
-    server=$!
-    pids+=("$server")
+    start_on "$tas_side" "$work/server.out" "$programs/echoserver_$1" "$port" 1 - 1024 "$2"
+    server=$started
     wait_for 10 "$work/server.out" listening "$server"
 }
 
@@ -176,18 +188,17 @@ measure() {
         if [ "$stack" = ll ] && [ "$size" = 1024 ]; then
             show_flow
         fi
-        stop "$server" || true
+        stop "$server" || [ $? = 143 ] || fail "the echo server ended with status $?"
     done
 }
 
 # What the service knows of a connection, while one is open.
 show_flow() {
-    on "$linux_side" env TEST_DURATION=2 "$programs/testclient_linux" "$tas_ip" "$port" 1 - \
-        "$size" 1 1 >/dev/null &
-    local client=$!
-    pids+=("$client")
+    start_on "$linux_side" /dev/null env TEST_DURATION=2 \
+        "$programs/testclient_linux" "$tas_ip" "$port" 1 - "$size" 1 1
+    local client=$started
     sleep 0.7
-    on "$tas_side" tools/statetool >"$work/flows" || fail "statetool failed"
+    on "$tas_side" "$root/tools/statetool" >"$work/flows" || fail "statetool failed"
     grep -q '^flow' "$work/flows" || fail "statetool shows no flow while one is open"
     wait "$client" || fail "the load generator failed"
 }
