@@ -27,6 +27,9 @@ impl Flow<'_> {
         if acked > self.snd_max().since(una) {
             return; // An old duplicate.
         }
+        if seg.dsack {
+            self.note_spurious();
+        }
         if acked == 0 {
             if seg.len == 0 && self.st.tx_sent > 0 {
                 self.note_duplicate(seg, params, now, out);
@@ -155,6 +158,16 @@ impl Flow<'_> {
             self.ext.rexmit_at = Micros(0).into();
             self.ext.rtt.sample(now.since(sent));
             self.st.rtt_est = self.ext.rtt.srtt_us();
+        }
+    }
+
+    /// A segment arrived twice: the timeout, if there was one, told of no loss (RFC 2883 §5.2,
+    /// RFC 3708). Peers that delay ACKs for longer than our timeout cause such.
+    #[cold]
+    fn note_spurious(&mut self) {
+        if self.ext.recovery == Recovery::Timeout && self.ext.timed_out {
+            self.ext.timed_out = false;
+            self.st.cnt_tx_drops = self.st.cnt_tx_drops.saturating_sub(1);
         }
     }
 

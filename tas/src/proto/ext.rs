@@ -20,22 +20,22 @@ pub struct FlowExt {
     pub(super) timestamps: bool,
     /// The application let go.
     pub(super) detached: bool,
+    /// The peer's FIN is at `fin_seq`, not all before it has come.
+    pub(super) fin_held: bool,
     /// An ACK is to be sent at once.
     pub(super) ack_due: bool,
     /// DCTCP.CE: the last data came marked (RFC 8257 §3.2).
     pub(super) ce: bool,
-    /// Tell the peer that the rate was reduced (RFC 3168 §6.1.2).
-    pub(super) cwr_due: bool,
     /// Retransmit the first segment outstanding.
     pub(super) rexmit_head: bool,
     /// Probe the closed window.
     pub(super) probe: bool,
     pub(super) recovery: Recovery,
     pub(super) rexmit_mode: RexmitMode,
-    /// The segment that ends at `rtt_seq` is being timed.
-    pub(super) timing: bool,
-    /// In this control interval more was to be sent than the rate let out.
-    pub(super) backlogged: bool,
+    /// Timeouts, or probes of a closed window, since the peer last made progress.
+    pub(super) retries: u8,
+    pub(super) snd_wscale: u8,
+    pub(super) rcv_wscale: u8,
     /// Most data in a segment: MSS without the options that every segment has.
     pub(super) mss: u16,
     /// Largest segment seen from the peer, at least 536 or the MSS: what counts as full-sized.
@@ -48,45 +48,48 @@ pub struct FlowExt {
     pub(super) snd_wl2: u32,
     /// MAX.SND.WND (RFC 5961 §5.2).
     pub(super) max_wnd: u32,
+    /// The window that the last ACK announced, bytes.
+    pub(super) last_wnd: u32,
     /// The right edge of the window that was announced.
     pub(super) rcv_adv: u32,
     /// Last.ACK.sent (RFC 7323 §4.3).
     pub(super) last_ack: u32,
-    /// The window that the last ACK announced, bytes.
-    pub(super) last_wnd: u32,
-    pub(super) snd_wscale: u8,
-    pub(super) rcv_wscale: u8,
     /// A delayed ACK.
     pub(super) ack_timer: Timer,
     /// Retransmission or persist timer, as `rexmit_mode` says.
     pub(super) rexmit_timer: Timer,
+
+    // From here on: what only ACKs of new data, and sending, touch.
     /// End of the control interval.
     pub(super) cc_next: Micros0,
+    /// When the segment being timed was sent.
+    pub(super) rtt_at: Micros0,
+    /// Where it ends.
+    pub(super) rtt_seq: u32,
+    pub(super) rtt: RttEstimator,
     pub(super) ts_offset: u32,
     /// When TS.Recent was set, in units of 2²⁰ µs.
     pub(super) ts_recent_at: u32,
-    pub(super) rtt: RttEstimator,
-    /// Where the segment being timed ends.
-    pub(super) rtt_seq: u32,
-    /// When it was sent.
-    pub(super) rtt_at: Micros0,
+    /// The segment that ends at `rtt_seq` is being timed.
+    pub(super) timing: bool,
+    /// Tell the peer that the rate was reduced (RFC 3168 §6.1.2).
+    pub(super) cwr_due: bool,
+    /// In this control interval more was to be sent than the rate let out.
+    pub(super) backlogged: bool,
 
+    // From here on: what is rare.
     /// Recovery ends when this is acknowledged.
     pub(super) recover: u32,
     /// After a timeout: when the first segment outstanding was sent again; 0 = not to be timed.
     pub(super) rexmit_at: Micros0,
     /// After a timeout: what may be outstanding, bytes.
     pub(super) rexmit_wnd: u32,
-    /// Timeouts, or probes of a closed window, since the peer last made progress.
-    pub(super) retries: u8,
     /// A partial ACK came in this recovery.
     pub(super) partial_acked: bool,
     /// A retransmission timeout in this control interval.
     pub(super) timed_out: bool,
     /// Both sides agreed on SACK.
     pub(super) sack: bool,
-    /// The peer's FIN is at `fin_seq`, not all before it has come.
-    pub(super) fin_held: bool,
     /// Challenge ACKs sent in `challenge_epoch`.
     pub(super) challenges: u8,
     pub(super) challenge_epoch: u32,
@@ -100,6 +103,9 @@ pub struct FlowExt {
     /// Out-of-order data.
     pub(super) ranges: Ranges,
 }
+
+/// What an ordinary segment touches is one cache line.
+const _: () = assert!(std::mem::offset_of!(FlowExt, cc_next) == 64);
 
 impl Default for FlowExt {
     fn default() -> FlowExt {

@@ -353,4 +353,18 @@ mod ecn_and_congestion_control {
         recv!(t, ack: 6001);
         assert_eq!(t.host.st.tx_rate, 50_000);
     }
+
+    #[test]
+    fn a_spurious_timeout_does_not_rfc2883_5_2() {
+        for dsack in [true, false] {
+            let mut t = Trace::with_params(init(), dctcp());
+            t.write(1000);
+            sends!(t);
+            t.timer();
+            sends!(t, seq: 1001);
+            t.wait(100);
+            recv!(t, ack: 2001, dsack: dsack);
+            assert_eq!(t.host.st.tx_rate < 100_000, !dsack);
+        }
+    }
 }

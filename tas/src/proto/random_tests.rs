@@ -140,6 +140,7 @@ fn apply(host: &mut Host, now: &mut Micros, input: &Input) {
                     ecr,
                 }),
                 ce,
+                dsack: ce,
                 len,
             };
             let before = host.flow().state();

@@ -26,7 +26,7 @@ impl Flow<'_> {
             len: seg.len,
         });
         self.advance(seg.len, out);
-        if !self.ext.ranges.is_empty() {
+        if self.st.rx_ooo_len > 0 {
             self.fill_hole(out);
         }
         self.schedule_ack(seg.len, params, now);
@@ -122,7 +122,7 @@ impl Flow<'_> {
                 len: part.len,
             });
             self.advance(part.len, out);
-            if !self.ext.ranges.is_empty() {
+            if self.st.rx_ooo_len > 0 {
                 self.fill_hole(out);
             }
             self.schedule_ack(seg.len, params, now);

@@ -203,6 +203,7 @@ impl Flow<'_> {
         if let Some(ts) = seg.timestamps
             && self.ext.timestamps
             && seg.seq.le(SeqNum(self.ext.last_ack))
+            && ts.val != self.st.tx_next_ts
         {
             self.st.tx_next_ts = ts.val;
             self.ext.ts_recent_at = coarse(now);

@@ -217,7 +217,7 @@ impl Flow<'_> {
     pub(super) fn ack_plan(&mut self, now: Micros) -> SegmentPlan {
         let mut plan = self.header(now);
         plan.seq = self.seq_without_data();
-        if !self.ext.ranges.is_empty() && self.ext.sack {
+        if self.st.rx_ooo_len > 0 && self.ext.sack {
             // Timestamps leave room for one block less (RFC 2018 §3).
             let max = SackBlocks::MAX - usize::from(self.ext.timestamps);
             plan.sack = self.ext.ranges.sack_blocks(max);

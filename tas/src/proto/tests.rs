@@ -1,7 +1,7 @@
 //! What the tests share: a flow with its rings and the application on top of it.
 
 use tas_abi::memif::{FLEXNIC_PL_FLOWST_RXFIN, FlowSt};
-use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SeqNum, TcpFlags, Timestamps, WindowScale};
+use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SeqNum, TcpFlags, WindowScale};
 
 use super::cc::CcParams;
 use super::{
@@ -316,6 +316,7 @@ impl Trace {
             window: 10_000,
             timestamps: None,
             ce: false,
+            dsack: false,
             len: 0,
         }
     }
@@ -370,6 +371,7 @@ macro_rules! recv {
     (@set $seg:ident flags $v:expr) => { $seg.flags |= $v };
     (@set $seg:ident only $v:expr) => { $seg.flags = $v };
     (@set $seg:ident ce $v:expr) => { $seg.ce = $v };
+    (@set $seg:ident dsack $v:expr) => { $seg.dsack = $v };
     (@set $seg:ident ts $v:expr) => {
         $seg.timestamps = Some(tas_wire::Timestamps { val: $v.0, ecr: $v.1 })
     };

@@ -10,11 +10,11 @@ impl Flow<'_> {
     #[inline]
     #[must_use]
     pub fn deadline(&self) -> Micros {
-        self.ext
-            .ack_timer
-            .at()
-            .min(self.ext.rexmit_timer.at())
-            .min(self.ext.linger.at())
+        let next = self.ext.ack_timer.at().min(self.ext.rexmit_timer.at());
+        if self.ext.detached {
+            return next.min(self.ext.linger.at());
+        }
+        next
     }
 
     /// Runs the timers that are due.

@@ -228,6 +228,7 @@ impl World {
                 window: plan.window,
                 timestamps: plan.timestamps,
                 ce,
+                dsack: false,
                 len: plan.len,
             };
             let host = &mut self.hosts[to];

@@ -96,6 +96,8 @@ pub struct Segment {
     pub timestamps: Option<Timestamps>,
     /// The IP packet was marked "congestion experienced".
     pub ce: bool,
+    /// The first SACK block is one that SEG.ACK covers: a segment arrived twice (RFC 2883 §4).
+    pub dsack: bool,
     /// Bytes of data.
     pub len: u32,
 }
@@ -110,6 +112,12 @@ impl From<&TcpPacket<'_>> for Segment {
             window: packet.tcp.window,
             timestamps: packet.options.timestamps,
             ce: packet.ecn == Ecn::Ce,
+            dsack: packet
+                .options
+                .sack
+                .as_slice()
+                .first()
+                .is_some_and(|block| block.right.le(packet.tcp.ack)),
             len: packet.payload.len() as u32,
         }
     }
