@@ -104,7 +104,8 @@ pub struct ArenaPlan {
 }
 
 impl ArenaPlan {
-    fn new(config: &Config) -> ArenaPlan {
+    /// As the options say.
+    pub fn new(config: &Config) -> ArenaPlan {
         let app_len = config.app_shm_len.next_multiple_of(HUGE_PAGE);
         ArenaPlan {
             legacy_len: if config.legacy {
@@ -128,7 +129,8 @@ impl ArenaPlan {
         ShmOffset(self.first_app() + u64::from(place) * self.stride)
     }
 
-    fn total(&self) -> u64 {
+    /// Bytes of the whole arena.
+    pub fn total(&self) -> u64 {
         self.first_app() + u64::from(self.apps) * self.stride
     }
 }

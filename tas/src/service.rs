@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use tas_abi::memif::FLEXNIC_FLAG_READY;
-use tas_shm::{EventFd, HUGE_PAGE, OwnerToken, TscClock, sigbus};
+use tas_shm::{Backing, EventFd, HUGE_PAGE, OwnerToken, TscClock, sigbus};
 use thiserror::Error;
 
 use crate::config::Config;
@@ -18,7 +18,10 @@ use crate::nic::dpdk::{Eal, EalOptions, NicError, Port, PortConf};
 use crate::proto::TcpParams;
 use crate::proto::cc::CcParams;
 use crate::slow::tcp::{Secrets, TcpControl, TcpControlConfig};
-use crate::slow::{Access, CoreLink, Offer, SlowParts, SlowPath, Statistics};
+use crate::slow::{
+    Access, Control, ControlParts, CoreLink, Offer, QueueConf, Regions, SlowParts, SlowPath,
+    Statistics,
+};
 use crate::types::{CoreId, Micros};
 
 /// Messages between the slow path and a core that are not frames.
@@ -121,6 +124,7 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
             token,
             &shared,
             &slow_waker,
+            Micros(clock.now_us()),
         )
         .map_err(io_error("cannot make an eventfd"))?;
         fast.push(core);
@@ -152,7 +156,7 @@ fn port_conf(config: &Config) -> PortConf {
     }
 }
 
-fn tcp_params(config: &Config) -> TcpParams {
+pub(crate) fn tcp_params(config: &Config) -> TcpParams {
     TcpParams {
         rto_min: Micros(config.tcp.rto_min_us.into()),
         rto_max: RTO_MAX,
@@ -164,14 +168,15 @@ fn tcp_params(config: &Config) -> TcpParams {
     }
 }
 
-/// A core and the slow path's link to it.
-fn core<Q: crate::nic::NicQueue>(
+/// A core that begins at `now`, and the slow path's link to it.
+pub(crate) fn core<Q: crate::nic::NicQueue>(
     config: &Config,
     id: CoreId,
     nic: Q,
     token: OwnerToken,
     shared: &Arc<Shared>,
     slow_waker: &Arc<Waker>,
+    now: Micros,
 ) -> io::Result<(Core<Q>, CoreLink)> {
     let (to_fast, from_slow) = rtrb::RingBuffer::new(config.nic_tx_len as usize + CONTROL_MESSAGES);
     let (to_slow, from_fast) = rtrb::RingBuffer::new(config.nic_rx_len as usize);
@@ -188,7 +193,7 @@ fn core<Q: crate::nic::NicQueue>(
         counters: Arc::new(CoreCounters::default()),
     };
     Ok((
-        Core::new(parts, Arc::clone(shared)),
+        Core::new(parts, Arc::clone(shared), now),
         CoreLink::new(to_fast, from_fast, waker, owner),
     ))
 }
@@ -211,14 +216,29 @@ fn slow_path(
         source: io::Error::other(error),
     })?;
     let control = TcpControlConfig::new(config, info.mac, info.mtu, memory.flows.count());
-    let offer = offer(config, memory, &cores, &waker, cycles)
-        .map_err(io_error("cannot share descriptors"))?;
+    let offer = offer(memory, &cores, &waker).map_err(io_error("cannot share descriptors"))?;
+    let legacy = memory
+        .legacy()
+        .map(|file| file.fd().try_clone_to_owned().and_then(Backing::from_fd))
+        .transpose()
+        .map_err(io_error("cannot share tas_memory"))?;
     let now = Micros(TscClock::global().now_us());
-    let parts = SlowParts {
-        memory,
+    let control = ControlParts {
         tcp: TcpControl::new(control, secrets),
         cores,
+        regions: Regions::new(Arc::clone(&memory.arena), memory.plan, memory.huge, legacy),
+        flows: Arc::clone(&memory.flows),
         token,
+        table: Arc::clone(&memory.table),
+        queues: QueueConf {
+            requests_len: config.app_kin_len,
+            answers_len: config.app_kout_len,
+            poll_cycle_app: cycles.app,
+        },
+        internal: Some(Arc::clone(&memory.internal)),
+    };
+    let parts = SlowParts {
+        control: Control::new(control),
         waker,
         offer,
         access: Access::new(config),
@@ -237,13 +257,7 @@ fn slow_path(
     })
 }
 
-fn offer(
-    config: &Config,
-    memory: &Memory,
-    cores: &[CoreLink],
-    waker: &Waker,
-    cycles: PollCycles,
-) -> io::Result<Offer> {
+fn offer(memory: &Memory, cores: &[CoreLink], waker: &Waker) -> io::Result<Offer> {
     Ok(Offer {
         slow_event: waker.event().try_clone()?,
         core_events: cores
@@ -251,9 +265,6 @@ fn offer(
             .map(|core| core.waker.event().try_clone())
             .collect::<Result<_, _>>()?,
         info: memory.app_info_file().read_only()?,
-        requests_len: config.app_kin_len,
-        answers_len: config.app_kout_len,
-        poll_cycle_app: cycles.app,
     })
 }
 

@@ -21,7 +21,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use tas_abi::memif::FlowSt;
-use tas_shm::{Arena, FlowSlots, OwnerId, OwnerToken, TscClock};
+use tas_shm::{Arena, FlowSlots, OwnerId, OwnerToken};
 use tas_wire::MacAddr;
 
 use crate::flowtable::FlowTable;
@@ -116,9 +116,8 @@ pub struct Core<Q: NicQueue> {
 }
 
 impl<Q: NicQueue> Core<Q> {
-    /// A core at rest.
-    pub fn new(parts: CoreParts<Q>, shared: Arc<Shared>) -> Core<Q> {
-        let now = Micros(TscClock::global().now_us());
+    /// A core at rest at time `now`.
+    pub fn new(parts: CoreParts<Q>, shared: Arc<Shared>, now: Micros) -> Core<Q> {
         let offload = shared.checksum_offload && shared.port.tx_checksum_offload;
         let checksums = if offload {
             Checksums::Offload
@@ -163,6 +162,20 @@ impl<Q: NicQueue> Core<Q> {
         worked |= self.tx.flush(&mut self.nic, &self.counters);
         self.slow.flush();
         worked
+    }
+
+    /// Something waits for room rather than for an event.
+    pub fn backlogged(&self) -> bool {
+        self.schedule.busy()
+            || !self.moving.is_empty()
+            || !self.early.is_empty()
+            || self.tx.backlogged()
+            || self.slow.backlogged()
+    }
+
+    /// When time alone gives [`Core::turn`] something to do; may be early.
+    pub fn next_deadline(&self) -> Option<Micros> {
+        self.schedule.next()
     }
 
     /// TCP is done with a flow: the application and the slow path are told.

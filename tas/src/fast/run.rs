@@ -42,15 +42,6 @@ impl<Q: NicQueue> Core<Q> {
         self.slow.flush();
     }
 
-    /// Something waits for room rather than for an event.
-    fn backlogged(&self) -> bool {
-        self.schedule.busy()
-            || !self.moving.is_empty()
-            || !self.early.is_empty()
-            || self.tx.backlogged()
-            || self.slow.backlogged()
-    }
-
     /// Blocks until there may be something to do. True when the time without work starts anew,
     /// because somebody rang, or a last look found work: those who ring count on being polled
     /// for so long after.
@@ -64,7 +55,7 @@ impl<Q: NicQueue> Core<Q> {
         }
         let wakes = armed && !self.nic.wait_fds().is_empty();
         let longest = if wakes { LONGEST_SLEEP } else { BLIND_SLEEP };
-        let timeout = match self.schedule.next() {
+        let timeout = match self.next_deadline() {
             Some(next) => longest.min(Duration::from_micros(next.since(Micros(clock.now_us())).0)),
             None => longest,
         };

@@ -77,8 +77,7 @@ impl Allocator {
     }
 
     /// Bytes that are free.
-    #[cfg(test)]
-    fn available(&self) -> u64 {
+    pub fn available(&self) -> u64 {
         self.free
     }
 

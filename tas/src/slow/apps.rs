@@ -1,4 +1,4 @@
-//! Applications: how they attach over a unix socket, what they hold, how they leave.
+//! The sockets of applications: how they attach, and that they are gone.
 //!
 //! Two sockets serve two kinds: on `\0flexnic_os` the original's protocol with the shared region,
 //! on `\0tas` the same with a region for each application. The steps are in `doc/protocol.md`.
@@ -8,18 +8,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use tas_abi::appif::{UxsockQueue, UxsockRequest, UxsockResponse};
-use tas_abi::memif::{Arx, Atx};
-use tas_shm::fdpass::{PeerCred, abstract_listen, peer_cred, recv_with_fds, send_with_fds};
-use tas_shm::{Arena, Doorbell, EventFd};
-use zerocopy::IntoBytes;
+use tas_abi::appif::UxsockRequest;
+use tas_shm::EventFd;
+use tas_shm::fdpass::{abstract_listen, peer_cred, recv_with_fds, send_with_fds};
 
 use super::access::Access;
-use super::contexts::{Context, CoreQueues, NewContext, Queue};
-use super::effects::Effects;
-use super::regions::RegionId;
-use crate::link::{ContextSetup, ToFast};
-use crate::types::{ContextId, TenantId};
+use super::control::Control;
+use super::tenants::{Newcomer, TENANTS_MAX};
+use crate::types::TenantId;
 
 /// Name of the original's socket.
 const LEGACY_SOCKET: &[u8] = b"\0flexnic_os";
@@ -27,17 +23,11 @@ const LEGACY_SOCKET: &[u8] = b"\0flexnic_os";
 const SOCKET: &[u8] = b"\0tas";
 /// Version of the protocol on [`SOCKET`].
 const VERSION: u32 = 1;
-/// Applications at a time.
-const APPS_MAX: usize = 1000;
-/// Contexts of one application.
-const CONTEXTS_PER_APP: usize = 64;
-/// Longest queue between a context and a core, in bytes.
-const QUEUE_MAX: u32 = 64 << 20;
 /// Descriptors in one message of the second step.
 const FDS_PER_MESSAGE: usize = 4;
 const REQUEST_LEN: usize = size_of::<UxsockRequest>();
 
-/// What an application needs to know of the service.
+/// The descriptors that an application gets.
 pub struct Offer {
     /// The slow path's eventfd.
     pub slow_event: EventFd,
@@ -45,26 +35,14 @@ pub struct Offer {
     pub core_events: Vec<EventFd>,
     /// The info page, to be read only.
     pub info: OwnedFd,
-    /// Bytes of the queue application → slow path.
-    pub requests_len: u32,
-    /// Bytes of the queue slow path → application.
-    pub answers_len: u32,
-    /// Cycles after which applications may block.
-    pub poll_cycle_app: u64,
 }
 
-/// An application.
+/// An application's end of its socket.
 pub struct App {
     stream: UnixStream,
-    peer: PeerCred,
-    region: RegionId,
-    /// May listen on ports below 1024.
-    pub low_ports: bool,
-    contexts: Vec<ContextId>,
     /// The part of a request that has come, and the descriptor that came with it.
     partial: Vec<u8>,
     event: Option<OwnedFd>,
-    leaving: bool,
 }
 
 impl App {
@@ -77,16 +55,13 @@ impl App {
 /// Why an application was dropped.
 type Refusal = &'static str;
 
-/// All applications and the sockets on which they come.
+/// All applications' sockets, and those on which they come.
 pub struct Apps {
     listener: UnixListener,
     legacy_listener: Option<UnixListener>,
     access: Access,
     offer: Offer,
     apps: HashMap<TenantId, App>,
-    next_tenant: u32,
-    /// Applications that are gone and whose memory cores may still touch.
-    leaving: Vec<TenantId>,
 }
 
 impl Apps {
@@ -108,8 +83,6 @@ impl Apps {
             access,
             offer,
             apps: HashMap::new(),
-            next_tenant: 0,
-            leaving: Vec::new(),
         })
     }
 
@@ -121,28 +94,21 @@ impl Apps {
             .map(AsFd::as_fd)
     }
 
-    /// Any legacy application is attached; only those ring the slow path sparingly.
-    pub fn has_legacy(&self) -> bool {
-        self.apps
-            .values()
-            .any(|app| app.region == RegionId::Legacy && !app.leaving)
-    }
-
     /// The application of a tenant.
     pub fn get(&self, tenant: TenantId) -> Option<&App> {
         self.apps.get(&tenant)
     }
 
-    /// The contexts of an application, the newest last.
-    pub fn contexts(&self, tenant: TenantId) -> &[ContextId] {
-        self.apps.get(&tenant).map_or(&[], |app| &app.contexts)
+    /// Closes a tenant's socket.
+    pub fn remove(&mut self, tenant: TenantId) {
+        self.apps.remove(&tenant);
     }
 
     /// Takes in the applications that knock. The new ones' tenants are returned.
-    pub fn accept(&mut self, effects: &mut Effects) -> Vec<TenantId> {
+    pub fn accept(&mut self, control: &mut Control) -> Vec<TenantId> {
         let mut new = Vec::new();
         while let Some((stream, legacy)) = self.knock() {
-            match self.greet(stream, legacy, effects) {
+            match self.greet(stream, legacy, control) {
                 Ok(tenant) => new.push(tenant),
                 Err(error) => log::warn!("application refused: {error}"),
             }
@@ -170,7 +136,7 @@ impl Apps {
         &mut self,
         stream: UnixStream,
         legacy: bool,
-        effects: &mut Effects,
+        control: &mut Control,
     ) -> io::Result<TenantId> {
         stream.set_nonblocking(true)?;
         let peer = peer_cred(stream.as_fd())?;
@@ -180,49 +146,39 @@ impl Apps {
                 peer.pid, peer.uid
             )));
         }
-        if self.apps.len() >= APPS_MAX {
+        if control.tenants().len() >= TENANTS_MAX {
             return Err(io::Error::other(format!(
-                "{APPS_MAX} applications are attached"
+                "{TENANTS_MAX} applications are attached"
             )));
         }
-        let region = if legacy {
-            RegionId::Legacy
-        } else {
-            effects
-                .regions
-                .create()?
-                .ok_or_else(|| io::Error::other("no place for another region"))?
-        };
-        if let Err(error) = self.introduce(&stream, region, effects) {
-            effects.regions.remove(region);
+        let tenant = control.join(Newcomer {
+            legacy,
+            pid: peer.pid,
+            low_ports: self.access.low_ports(peer),
+        })?;
+        if let Err(error) = self.introduce(&stream, control.share(tenant)) {
+            control.leave(tenant);
             return Err(error);
         }
-        let tenant = self.new_tenant();
-        effects.tenants.add(tenant, region);
         let app = App {
             stream,
-            low_ports: self.access.low_ports(peer),
-            peer,
-            region,
-            contexts: Vec::new(),
             partial: Vec::new(),
             event: None,
-            leaving: false,
         };
         self.apps.insert(tenant, app);
         Ok(tenant)
     }
 
+    /// `region` is the application's own one, with its length.
     fn introduce(
         &self,
         stream: &UnixStream,
-        region: RegionId,
-        effects: &Effects,
+        region: Option<(u64, BorrowedFd<'_>)>,
     ) -> io::Result<()> {
         let offer = &self.offer;
         let cores = offer.core_events.len() as u32;
-        let sent = match (region, effects.regions.share(region)) {
-            (RegionId::Own(_), Some((len, fd))) => {
+        let sent = match region {
+            Some((len, fd)) => {
                 let mut hello = [0; 16];
                 hello[..4].copy_from_slice(&cores.to_le_bytes());
                 hello[4..8].copy_from_slice(&VERSION.to_le_bytes());
@@ -230,7 +186,7 @@ impl Apps {
                 let fds = [offer.slow_event.as_fd(), offer.info.as_fd(), fd];
                 send_with_fds(stream.as_fd(), &hello, &fds)? == hello.len()
             }
-            _ => {
+            None => {
                 let hello = cores.to_ne_bytes();
                 send_with_fds(stream.as_fd(), &hello, &[offer.slow_event.as_fd()])? == hello.len()
             }
@@ -245,147 +201,44 @@ impl Apps {
         Ok(())
     }
 
-    fn new_tenant(&mut self) -> TenantId {
-        loop {
-            let tenant = TenantId(self.next_tenant);
-            self.next_tenant = self.next_tenant.wrapping_add(1);
-            if !self.apps.contains_key(&tenant) {
-                return tenant;
-            }
-        }
-    }
-
     /// Reads what an application has written. False: it is gone, or broke the rules.
-    pub fn read(&mut self, tenant: TenantId, effects: &mut Effects) -> bool {
+    pub fn read(&mut self, tenant: TenantId, control: &mut Control) -> bool {
         loop {
             let Some(app) = self.apps.get_mut(&tenant) else {
                 return true;
             };
-            if app.leaving {
-                return true;
-            }
-            match read_request(app) {
+            let progress = match read_request(app) {
                 Ok(Progress::Nothing) => return true,
                 Ok(Progress::Gone) => return false,
                 Ok(Progress::Request(request, event)) => {
-                    if let Err(why) = self.open_context(tenant, request, event, effects) {
-                        self.complain(tenant, why);
-                        return false;
-                    }
+                    app.open_context(tenant, request, event, control)
                 }
-                Err(why) => {
-                    self.complain(tenant, why);
-                    return false;
-                }
+                Err(why) => Err(why),
+            };
+            if let Err(why) = progress {
+                control.tenants().complain(tenant, why);
+                return false;
             }
         }
     }
+}
 
-    /// Says once what an application did wrong.
-    pub fn complain(&self, tenant: TenantId, why: &str) {
-        if let Some(app) = self.apps.get(&tenant) {
-            log::warn!("application with pid {}: {why}", app.peer.pid);
-        }
-    }
-
+impl App {
     /// The third and fourth step: a context. An answer that tells of refusal is no error.
     fn open_context(
-        &mut self,
+        &self,
         tenant: TenantId,
         request: UxsockRequest,
         event: OwnedFd,
-        effects: &mut Effects,
+        control: &mut Control,
     ) -> Result<(), Refusal> {
         let event =
             EventFd::from_peer(event).map_err(|_| "sent a descriptor that is no eventfd")?;
-        let Some(app) = self.apps.get_mut(&tenant) else {
-            return Ok(());
-        };
-        let answer = match new_context(app, tenant, request, &event, &self.offer, effects) {
-            Some((id, answer)) => {
-                app.contexts.push(id);
-                answer
-            }
-            None => refusal(),
-        };
-        match send_with_fds(app.stream.as_fd(), &answer, &[]) {
+        let answer = control.open_context(tenant, request, &event);
+        match send_with_fds(self.stream.as_fd(), &answer, &[]) {
             Ok(sent) if sent == answer.len() => Ok(()),
             _ => Err("does not read its answers"),
         }
-    }
-
-    /// Begins to take an application down. Its contexts are returned: TCP is to be told first.
-    pub fn leave(&mut self, tenant: TenantId, effects: &mut Effects) {
-        let Some(app) = self.apps.get_mut(&tenant) else {
-            return;
-        };
-        if app.leaving {
-            return;
-        }
-        app.leaving = true;
-        self.leaving.push(tenant);
-        for id in &app.contexts {
-            if let Some(context) = effects.contexts.get(*id) {
-                context.leaving = true;
-            }
-            for core in &mut effects.cores {
-                core.send(ToFast::RemoveContext(*id));
-            }
-        }
-    }
-
-    /// Finishes with the applications that nothing uses any more, as `idle` tells of TCP.
-    pub fn reclaim(&mut self, effects: &mut Effects, idle: impl Fn(TenantId) -> bool) {
-        let apps = &mut self.apps;
-        self.leaving.retain(|tenant| {
-            let Some(app) = apps.get_mut(tenant) else {
-                return false;
-            };
-            let mut left = std::mem::take(&mut app.contexts);
-            left.retain(|id| {
-                effects
-                    .contexts
-                    .get(*id)
-                    .is_some_and(|context| context.cores_left > 0)
-            });
-            app.contexts = left;
-            if !app.contexts.is_empty() || !idle(*tenant) {
-                return true;
-            }
-            let region = app.region;
-            effects.tenants.remove(*tenant);
-            effects.regions.remove(region);
-            apps.remove(tenant);
-            false
-        });
-    }
-
-    /// A core has let go of a context; after the last one its memory and id come back.
-    pub fn context_removed(&mut self, id: ContextId, effects: &mut Effects) {
-        let Some(context) = effects.contexts.get(id) else {
-            return;
-        };
-        context.cores_left = context.cores_left.saturating_sub(1);
-        if context.cores_left > 0 {
-            return;
-        }
-        let Some(context) = effects.contexts.remove(id) else {
-            return;
-        };
-        if let Some(region) = effects.tenants.get(context.tenant) {
-            let cores = context
-                .core_queues
-                .iter()
-                .flat_map(|queues| [queues.rx, queues.tx]);
-            for queue in context.kernel_queues.into_iter().chain(cores) {
-                effects.regions.free(region, queue.at, u64::from(queue.len));
-            }
-        }
-    }
-
-    /// There are none.
-    pub fn is_empty(&self) -> bool {
-        self.apps.is_empty()
     }
 }
 
@@ -427,137 +280,4 @@ fn read_request(app: &mut App) -> Result<Progress, Refusal> {
         Some(event) => Ok(Progress::Request(zerocopy::transmute!(bytes), event)),
         None => Err("sent a request without a descriptor"),
     }
-}
-
-/// Makes a context and the answer that describes it; `None`: there is no room for it.
-fn new_context(
-    app: &App,
-    tenant: TenantId,
-    request: UxsockRequest,
-    event: &EventFd,
-    offer: &Offer,
-    effects: &mut Effects,
-) -> Option<(ContextId, Vec<u8>)> {
-    let (rx_len, tx_len) = (request.rxq_len, request.txq_len);
-    let valid = |len: u32, entry: usize| len > 0 && len <= QUEUE_MAX && len as usize % entry == 0;
-    let sensible = valid(rx_len, size_of::<Arx>()) && valid(tx_len, size_of::<Atx>());
-    if !sensible || app.contexts.len() >= CONTEXTS_PER_APP {
-        return None;
-    }
-    let mut taken = Vec::new();
-    let context = allocate(
-        app.region, tenant, request, event, offer, effects, &mut taken,
-    );
-    let id = context.and_then(|context| effects.contexts.add(context));
-    let Some(id) = id else {
-        for queue in taken {
-            effects
-                .regions
-                .free(app.region, queue.at, u64::from(queue.len));
-        }
-        return None;
-    };
-    if introduce_to_cores(id, event, effects).is_none() {
-        // The application ran the service out of descriptors: the cores that know the context
-        // already let go of it when the application is dropped.
-        log::warn!("out of file descriptors for context {id}");
-    }
-    Some((id, describe(id, app.region, effects)))
-}
-
-fn allocate(
-    region: RegionId,
-    tenant: TenantId,
-    request: UxsockRequest,
-    event: &EventFd,
-    offer: &Offer,
-    effects: &mut Effects,
-    taken: &mut Vec<Queue>,
-) -> Option<Context> {
-    let mut take = |len: u32| {
-        let at = effects.regions.alloc(region, u64::from(len), true)?;
-        taken.push(Queue { at, len });
-        Some(Queue { at, len })
-    };
-    let requests = take(offer.requests_len)?;
-    let answers = take(offer.answers_len)?;
-    let mut core_queues = Vec::new();
-    for _ in 0..offer.core_events.len() {
-        core_queues.push(CoreQueues {
-            rx: take(request.rxq_len)?,
-            tx: take(request.txq_len)?,
-        });
-    }
-    let doorbell = Doorbell::new(event.try_clone().ok()?, offer.poll_cycle_app);
-    let arena: std::sync::Arc<Arena> = effects.regions.arena();
-    Context::new(
-        &arena,
-        NewContext {
-            tenant,
-            requests,
-            answers,
-            core_queues,
-            doorbell,
-        },
-    )
-}
-
-fn introduce_to_cores(id: ContextId, event: &EventFd, effects: &mut Effects) -> Option<()> {
-    let context = effects.contexts.get(id)?;
-    let (tenant, queues) = (context.tenant, context.core_queues.clone());
-    for (core, queues) in effects.cores.iter_mut().zip(queues) {
-        core.send(ToFast::AddContext(Box::new(ContextSetup {
-            id,
-            tenant,
-            rxq: queues.rx.at,
-            rxq_len: queues.rx.len,
-            txq: queues.tx.at,
-            txq_len: queues.tx.len,
-            evfd: event.try_clone().ok()?,
-        })));
-    }
-    Some(())
-}
-
-/// The answer to a request that was granted.
-fn describe(id: ContextId, region: RegionId, effects: &mut Effects) -> Vec<u8> {
-    let Some(context) = effects.contexts.get(id) else {
-        return refusal();
-    };
-    let ([requests, answers], queues) = (context.kernel_queues, context.core_queues.clone());
-    let offset = |at| effects.regions.relative(region, at);
-    let response = UxsockResponse {
-        app_out_off: offset(requests.at),
-        app_in_off: offset(answers.at),
-        app_out_len: requests.len,
-        app_in_len: answers.len,
-        status: 0,
-        flexnic_db_id: id.0,
-        flexnic_qs_num: queues.len() as u16,
-        flexnic_qs: [],
-    };
-    let mut bytes = response.as_bytes().to_vec();
-    for queues in queues {
-        let pair = UxsockQueue {
-            rxq_off: offset(queues.rx.at),
-            txq_off: offset(queues.tx.at),
-        };
-        bytes.extend_from_slice(pair.as_bytes());
-    }
-    bytes
-}
-
-/// The answer to a request that cannot be granted.
-fn refusal() -> Vec<u8> {
-    let response = UxsockResponse {
-        app_out_off: 0,
-        app_in_off: 0,
-        app_out_len: 0,
-        app_in_len: 0,
-        status: 1,
-        flexnic_db_id: 0,
-        flexnic_qs_num: 0,
-        flexnic_qs: [],
-    };
-    response.as_bytes().to_vec()
 }

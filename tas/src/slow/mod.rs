@@ -9,10 +9,12 @@ mod access;
 mod alloc;
 mod apps;
 mod contexts;
+mod control;
 mod effects;
 mod regions;
 mod requests;
 mod stats;
+mod tenants;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -21,28 +23,23 @@ use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 use tas_shm::sigbus::SigbusGuard;
-use tas_shm::{OwnerToken, TscClock, rdtsc};
+use tas_shm::{TscClock, rdtsc};
 
 pub use access::Access;
 pub use apps::Offer;
+pub use control::{Control, ControlParts};
 pub use effects::CoreLink;
+pub use regions::Regions;
+pub use stats::Statistics;
+pub use tenants::{Newcomer, QueueConf, Tenants};
 
 use apps::Apps;
-use contexts::Contexts;
-use effects::{Effects, TenantRegions};
-use regions::Regions;
-pub use stats::Statistics;
-use tcp::TcpControl;
 
 use crate::fast::counters::CoreCounters;
-use crate::link::{ToFast, ToSlow, Waker};
-use crate::memory::{Memory, PollCycles};
+use crate::link::Waker;
+use crate::memory::PollCycles;
 use crate::types::{Micros, TenantId};
 
-/// Messages of one core in one turn.
-const MESSAGES: usize = 256;
-/// Requests of applications in one turn.
-const REQUESTS: usize = 256;
 /// Longest sleep while applications cannot ring, because the service said that it never sleeps.
 const BLIND_SLEEP: Duration = Duration::from_micros(100);
 /// Longest sleep of all.
@@ -58,15 +55,9 @@ mod token {
 }
 
 /// What the slow path is made of.
-pub struct SlowParts<'a> {
-    /// All memory.
-    pub memory: &'a Memory,
-    /// TCP control.
-    pub tcp: TcpControl,
-    /// The ends of the rings.
-    pub cores: Vec<CoreLink>,
-    /// The right to flow states.
-    pub token: OwnerToken,
+pub struct SlowParts {
+    /// What does the work.
+    pub control: Control,
     /// What wakes this thread.
     pub waker: Arc<Waker>,
     /// What applications need to know.
@@ -87,8 +78,7 @@ pub struct SlowParts<'a> {
 
 /// The slow path.
 pub struct SlowPath {
-    tcp: TcpControl,
-    effects: Effects,
+    control: Control,
     apps: Apps,
     epoll: rustix::fd::OwnedFd,
     waker: Arc<Waker>,
@@ -96,24 +86,14 @@ pub struct SlowPath {
     counters: Vec<Arc<CoreCounters>>,
     statistics: Option<Statistics>,
     sigbus: SigbusGuard,
-    internal: Arc<tas_shm::Mapping>,
+    /// The time of this turn.
+    now: Micros,
     stopping: bool,
 }
 
 impl SlowPath {
     /// The slow path at rest; from here on applications can connect.
-    pub fn new(parts: SlowParts<'_>) -> io::Result<SlowPath> {
-        let memory = parts.memory;
-        let effects = Effects {
-            now: Micros(TscClock::global().now_us()),
-            cores: parts.cores,
-            contexts: Contexts::default(),
-            regions: Regions::new(memory)?,
-            tenants: TenantRegions::default(),
-            flows: Arc::clone(&memory.flows),
-            token: parts.token,
-            table: Arc::clone(&memory.table),
-        };
+    pub fn new(parts: SlowParts) -> io::Result<SlowPath> {
         let apps = Apps::new(parts.offer, parts.access, parts.legacy)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         watch(&epoll, parts.waker.event(), token::WAKER)?;
@@ -121,8 +101,7 @@ impl SlowPath {
             watch(&epoll, listener, token::LISTENER)?;
         }
         Ok(SlowPath {
-            tcp: parts.tcp,
-            effects,
+            control: parts.control,
             apps,
             epoll,
             waker: parts.waker,
@@ -130,7 +109,7 @@ impl SlowPath {
             counters: parts.counters,
             statistics: parts.statistics,
             sigbus: parts.sigbus,
-            internal: Arc::clone(&memory.internal),
+            now: clock_now(),
             stopping: false,
         })
     }
@@ -138,7 +117,7 @@ impl SlowPath {
     /// Runs until `signals` becomes readable, then stops the cores.
     pub fn run(mut self, signals: impl AsFd) -> io::Result<()> {
         watch(&self.epoll, signals, token::SIGNAL)?;
-        self.tcp.start(&mut self.effects);
+        self.control.start(self.now);
         let mut idle_since: Option<u64> = None;
         while !self.stopping {
             if self.turn() {
@@ -149,7 +128,7 @@ impl SlowPath {
             let cycles = rdtsc();
             let since = *idle_since.get_or_insert(cycles);
             // Legacy libraries ring only when the poll interval has passed; ours ring always.
-            let patience = if self.apps.has_legacy() {
+            let patience = if self.control.tenants().has_legacy() {
                 self.cycles.tas
             } else {
                 0
@@ -161,10 +140,8 @@ impl SlowPath {
                 idle_since = None;
             }
         }
-        for core in &mut self.effects.cores {
-            core.send(ToFast::Shutdown);
-        }
-        while self.flush_cores() {
+        self.control.stop();
+        while self.control.flush_cores() {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
@@ -172,92 +149,21 @@ impl SlowPath {
 
     /// One turn of the loop, without looking at descriptors. True when something was to do.
     fn turn(&mut self) -> bool {
-        self.effects.now = Micros(TscClock::global().now_us());
-        let mut worked = self.take_messages();
-        worked |= self.take_requests(REQUESTS);
-        if self.tcp.next_deadline() <= self.effects.now {
-            self.tcp.poll_timers(&mut self.effects);
-            worked = true;
+        self.now = clock_now();
+        let worked = self.control.turn(self.now);
+        for (place, _) in self.sigbus.drain() {
+            self.control.vanished(place);
         }
-        worked |= self.effects.contexts.flush();
-        worked |= self.flush_cores();
-        self.reclaim();
-        self.expel_vanished();
+        for tenant in self.control.expelled() {
+            self.close(tenant);
+        }
         self.report();
         worked
     }
 
-    fn take_messages(&mut self) -> bool {
-        let mut worked = false;
-        for index in 0..self.effects.cores.len() {
-            for _ in 0..MESSAGES {
-                let Some(core) = self.effects.cores.get_mut(index) else {
-                    break;
-                };
-                let Ok(message) = core.from_fast.pop() else {
-                    break;
-                };
-                self.message(message);
-                worked = true;
-            }
-        }
-        worked
-    }
-
-    fn message(&mut self, message: ToSlow) {
-        let effects = &mut self.effects;
-        match message {
-            ToSlow::Frame(core, frame) => self.tcp.on_frame(effects, core, &frame),
-            ToSlow::Ended(flow, ended) => self.tcp.on_ended(effects, flow, ended),
-            ToSlow::Detached(flow) => self.tcp.on_detached(effects, flow),
-            ToSlow::Released(flow) => self.tcp.on_released(effects, flow),
-            ToSlow::Moved(flow, link) => self.tcp.on_moved(effects, flow, link),
-            ToSlow::ContextRemoved(_, context) => {
-                self.apps.context_removed(context, effects);
-                self.hide_context(context);
-            }
-            ToSlow::Misbehaved(context, why) => {
-                if let Some(context) = effects.contexts.get(context) {
-                    self.apps.complain(context.tenant, why);
-                }
-            }
-        }
-    }
-
-    fn flush_cores(&mut self) -> bool {
-        self.effects
-            .cores
-            .iter_mut()
-            .map(CoreLink::flush)
-            .fold(false, |any, waits| any | waits)
-    }
-
-    fn reclaim(&mut self) {
-        let tcp = &self.tcp;
-        self.apps
-            .reclaim(&mut self.effects, |tenant| tcp.tenant_idle(tenant));
-    }
-
-    /// Drops the applications that took pages away from under the service.
-    fn expel_vanished(&mut self) {
-        let places: Vec<_> = self.sigbus.drain().map(|(place, _)| place).collect();
-        for place in places {
-            let Some(region) = self.effects.regions.at(place) else {
-                continue;
-            };
-            for tenant in self.effects.tenants.of_region(region) {
-                self.apps
-                    .complain(tenant, "took away memory that the service uses");
-                if region != regions::RegionId::Legacy {
-                    self.drop_app(tenant);
-                }
-            }
-        }
-    }
-
     fn report(&mut self) {
         if let Some(statistics) = &mut self.statistics {
-            statistics.tick(self.effects.now, &self.counters);
+            statistics.tick(self.now, &self.counters);
         }
     }
 
@@ -269,10 +175,11 @@ impl SlowPath {
             self.waker.awake();
             return Ok(true);
         }
-        let blind = self.cycles.tas == u64::MAX && !self.apps.is_empty();
+        let blind = self.cycles.tas == u64::MAX && !self.control.tenants().is_empty();
         let longest = if blind { BLIND_SLEEP } else { LONGEST_SLEEP };
-        let now = self.effects.now;
-        let mut timeout = longest.min(Duration::from_micros(self.tcp.next_deadline().since(now).0));
+        let now = self.now;
+        let deadline = self.control.next_deadline();
+        let mut timeout = longest.min(Duration::from_micros(deadline.since(now).0));
         if let Some(statistics) = &self.statistics {
             timeout = timeout.min(Duration::from_micros(statistics.next().since(now).0));
         }
@@ -306,7 +213,7 @@ impl SlowPath {
     }
 
     fn take_apps(&mut self) {
-        for tenant in self.apps.accept(&mut self.effects) {
+        for tenant in self.apps.accept(&mut self.control) {
             let watched = match self.apps.get(tenant) {
                 Some(app) => watch(&self.epoll, app.fd(), token::TENANT + u64::from(tenant.0)),
                 None => Ok(()),
@@ -318,31 +225,29 @@ impl SlowPath {
     }
 
     fn app_event(&mut self, tenant: TenantId) {
-        let before = self.apps.contexts(tenant).len();
-        if self.apps.read(tenant, &mut self.effects) {
-            for context in self
-                .apps
-                .contexts(tenant)
-                .get(before..)
-                .unwrap_or_default()
-                .to_vec()
-            {
-                self.show_context(context);
-            }
-        } else {
+        if !self.apps.read(tenant, &mut self.control) {
             self.drop_app(tenant);
         }
     }
 
     /// An application is gone or must go.
     fn drop_app(&mut self, tenant: TenantId) {
+        self.control.leave(tenant);
+        self.close(tenant);
+    }
+
+    fn close(&mut self, tenant: TenantId) {
         if let Some(app) = self.apps.get(tenant) {
-            // It goes from the set by itself when it is closed; until then nobody should look.
+            // It goes from the set by itself when all its descriptors are closed; a child of the
+            // application may hold one.
             let _ = epoll::delete(&self.epoll, app.fd());
         }
-        self.tcp.tenant_gone(&mut self.effects, tenant);
-        self.apps.leave(tenant, &mut self.effects);
+        self.apps.remove(tenant);
     }
+}
+
+fn clock_now() -> Micros {
+    Micros(TscClock::global().now_us())
 }
 
 fn watch(epoll: &rustix::fd::OwnedFd, fd: impl AsFd, token: u64) -> io::Result<()> {

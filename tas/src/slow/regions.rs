@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tas_shm::{Arena, Backing, ShmOffset};
 
 use super::alloc::Allocator;
-use crate::memory::{ArenaPlan, Memory};
+use crate::memory::ArenaPlan;
 
 /// Bytes from which on memory that comes back is returned to the system at once.
 const RELEASE_FROM: u64 = 1 << 20;
@@ -30,7 +30,7 @@ struct Region {
     allocator: Allocator,
 }
 
-/// All regions.
+/// The memory of all applications.
 pub struct Regions {
     arena: Arc<Arena>,
     plan: ArenaPlan,
@@ -40,25 +40,22 @@ pub struct Regions {
 }
 
 impl Regions {
-    /// The regions that exist from the start: the legacy one, if it is served.
-    pub fn new(memory: &Memory) -> io::Result<Regions> {
-        let legacy = match memory.legacy() {
-            None => None,
-            Some(file) => Some(Region {
-                base: ShmOffset(0),
-                len: memory.plan.legacy_len,
-                backing: Backing::from_fd(file.fd().try_clone_to_owned()?)?,
-                allocator: Allocator::new(BEGIN, memory.plan.legacy_len),
-            }),
-        };
-        let own = (0..memory.plan.apps).map(|_| None).collect();
-        Ok(Regions {
-            arena: Arc::clone(&memory.arena),
-            plan: memory.plan,
-            huge: memory.huge,
+    /// The regions that exist from the start: the legacy one, if it is served. Regions of their
+    /// own consist of huge pages when `huge` says so.
+    pub fn new(arena: Arc<Arena>, plan: ArenaPlan, huge: bool, legacy: Option<Backing>) -> Regions {
+        let legacy = legacy.map(|backing| Region {
+            base: ShmOffset(0),
+            len: plan.legacy_len,
+            backing,
+            allocator: Allocator::new(BEGIN, plan.legacy_len),
+        });
+        Regions {
+            arena,
+            plan,
+            huge,
             legacy,
-            own,
-        })
+            own: (0..plan.apps).map(|_| None).collect(),
+        }
     }
 
     /// The arena in which all regions lie.
@@ -133,6 +130,16 @@ impl Regions {
             }
             region.allocator.free(offset, len);
         }
+    }
+
+    /// Where a region begins.
+    pub fn base(&self, id: RegionId) -> Option<ShmOffset> {
+        self.peek(id).map(|region| region.base)
+    }
+
+    /// Bytes of a region that are free.
+    pub fn available(&self, id: RegionId) -> Option<u64> {
+        self.peek(id).map(|region| region.allocator.available())
     }
 
     /// A place as the application counts it: from its region's begin.

@@ -6,12 +6,12 @@ use tas_abi::appif::{
 use tas_abi::memif::{AppCtx, FLEXNIC_PL_APPCTX_NUM, PlMem};
 use tas_wire::{FlowTuple, Ipv4Addr};
 
-use super::SlowPath;
 use super::access::UNPRIVILEGED_PORTS;
 use super::contexts::public_view;
+use super::control::Control;
 use super::tcp::{Client, ConnName, World};
 use crate::link::CloseHow;
-use crate::types::{ContextId, TenantId};
+use crate::types::ContextId;
 
 fn conn_name(opaque: u64, local: (u32, u16), remote: (u32, u16)) -> ConnName {
     let tuple = FlowTuple {
@@ -23,7 +23,7 @@ fn conn_name(opaque: u64, local: (u32, u16), remote: (u32, u16)) -> ConnName {
     ConnName { opaque, tuple }
 }
 
-impl SlowPath {
+impl Control {
     /// Takes up to `most` requests.
     pub(super) fn take_requests(&mut self, most: usize) -> bool {
         let mut cursor = 0;
@@ -39,9 +39,7 @@ impl SlowPath {
             match request {
                 Ok(request) => self.request(Client { tenant, context }, request),
                 Err(()) => {
-                    self.apps
-                        .complain(tenant, "posted a request of unknown type");
-                    self.drop_app(tenant);
+                    self.expel(tenant, "posted a request of unknown type");
                 }
             }
         }
@@ -93,7 +91,7 @@ impl SlowPath {
             AppoutMsg::ListenOpen(m) => {
                 if m.local_port != 0
                     && m.local_port < UNPRIVILEGED_PORTS
-                    && !self.low_ports(client.tenant)
+                    && !self.tenants.low_ports(client.tenant)
                 {
                     let status = AppinStatus {
                         opaque: m.opaque,
@@ -143,10 +141,6 @@ impl SlowPath {
         }
     }
 
-    fn low_ports(&self, tenant: TenantId) -> bool {
-        self.apps.get(tenant).is_some_and(|app| app.low_ports)
-    }
-
     /// Shows a context's queues to tools, if it is among those that `flextcp_pl_mem` has room for.
     pub(super) fn show_context(&mut self, id: ContextId) {
         let Some(context) = self.effects.contexts.get(id) else {
@@ -177,8 +171,10 @@ impl SlowPath {
         if index < FLEXNIC_PL_APPCTX_NUM {
             let first = std::mem::offset_of!(PlMem, appctx);
             let at = first + (core * FLEXNIC_PL_APPCTX_NUM + index) * size_of::<AppCtx>();
-            // Outside the table only with more cores than it has rows, which cannot be.
-            let _ = self.internal.write_at(at as u64, view);
+            if let Some(internal) = &self.internal {
+                // Outside the table only with more cores than it has rows, which cannot be.
+                let _ = internal.write_at(at as u64, view);
+            }
         }
     }
 }

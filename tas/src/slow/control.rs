@@ -1,0 +1,254 @@
+//! The slow path without its sockets: messages of the cores, requests of the applications, TCP
+//! control and the time. Nothing here blocks or reads a clock.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use tas_abi::appif::UxsockRequest;
+use tas_shm::{EventFd, Mapping, OwnerToken, ShmOffset};
+
+use super::contexts::Contexts;
+use super::effects::{CoreLink, Effects, TenantRegions};
+use super::regions::{RegionId, Regions};
+use super::tcp::{Counts, TcpControl};
+use super::tenants::{Newcomer, QueueConf, Tenants};
+use crate::fast::Flows;
+use crate::flowtable::FlowTable;
+use crate::link::{ToFast, ToSlow};
+use crate::types::{Micros, TenantId};
+
+/// Messages of one core in one turn.
+const MESSAGES: usize = 256;
+/// Requests of applications in one turn.
+const REQUESTS: usize = 256;
+
+/// What the slow path works with.
+pub struct ControlParts {
+    /// TCP control.
+    pub tcp: TcpControl,
+    /// The ends of the rings.
+    pub cores: Vec<CoreLink>,
+    /// The applications' memory.
+    pub regions: Regions,
+    /// The flow states.
+    pub flows: Arc<Flows>,
+    /// The right to flow states.
+    pub token: OwnerToken,
+    /// The lookup table.
+    pub table: Arc<FlowTable>,
+    /// What the queues of a context are like.
+    pub queues: QueueConf,
+    /// Where tools look for contexts, if anywhere.
+    pub internal: Option<Arc<Mapping>>,
+}
+
+/// The slow path without its sockets.
+pub struct Control {
+    pub(super) tcp: TcpControl,
+    pub(super) effects: Effects,
+    pub(super) tenants: Tenants,
+    pub(super) internal: Option<Arc<Mapping>>,
+    /// Applications that were made to leave since the last look.
+    expelled: Vec<TenantId>,
+}
+
+impl Control {
+    /// A slow path without applications.
+    pub fn new(parts: ControlParts) -> Control {
+        Control {
+            tcp: parts.tcp,
+            effects: Effects {
+                now: Micros(0),
+                cores: parts.cores,
+                contexts: Contexts::default(),
+                regions: parts.regions,
+                tenants: TenantRegions::default(),
+                flows: parts.flows,
+                token: parts.token,
+                table: parts.table,
+            },
+            tenants: Tenants::new(parts.queues),
+            internal: parts.internal,
+            expelled: Vec::new(),
+        }
+    }
+
+    /// Tells the network that we are there.
+    pub fn start(&mut self, now: Micros) {
+        self.effects.now = now;
+        self.tcp.start(&mut self.effects);
+    }
+
+    /// One turn of the loop. True when something was to do.
+    pub fn turn(&mut self, now: Micros) -> bool {
+        self.effects.now = now;
+        let mut worked = self.take_messages();
+        worked |= self.take_requests(REQUESTS);
+        if self.tcp.next_deadline() <= now {
+            self.tcp.poll_timers(&mut self.effects);
+            worked = true;
+        }
+        worked |= self.effects.contexts.flush();
+        worked |= self.flush_cores();
+        let tcp = &self.tcp;
+        self.tenants
+            .reclaim(&mut self.effects, |tenant| tcp.tenant_idle(tenant));
+        worked
+    }
+
+    /// When time alone gives [`Control::turn`] something to do; may be early.
+    pub fn next_deadline(&self) -> Micros {
+        self.tcp.next_deadline()
+    }
+
+    /// Numbers for the statistics.
+    pub fn counts(&self) -> Counts {
+        self.tcp.counts()
+    }
+
+    /// The applications.
+    pub fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
+    /// Takes an application in, with a region of its own unless it is a legacy one.
+    ///
+    /// # Errors
+    /// There is no memory, or no place for another region.
+    pub fn join(&mut self, who: Newcomer) -> io::Result<TenantId> {
+        let region = if who.legacy {
+            RegionId::Legacy
+        } else {
+            self.effects
+                .regions
+                .create()?
+                .ok_or_else(|| io::Error::other("no place for another region"))?
+        };
+        Ok(self.tenants.add(who, region, &mut self.effects))
+    }
+
+    /// Length and descriptor of the region that an application has to itself.
+    pub fn share(&self, tenant: TenantId) -> Option<(u64, BorrowedFd<'_>)> {
+        match self.tenants.region(tenant)? {
+            RegionId::Legacy => None,
+            region @ RegionId::Own(_) => self.effects.regions.share(region),
+        }
+    }
+
+    /// Where an application's region lies in the arena.
+    pub fn region_base(&self, tenant: TenantId) -> Option<ShmOffset> {
+        self.effects.regions.base(self.tenants.region(tenant)?)
+    }
+
+    /// Bytes of an application's region that are free.
+    pub fn region_free(&self, tenant: TenantId) -> Option<u64> {
+        self.effects.regions.available(self.tenants.region(tenant)?)
+    }
+
+    /// Makes a context; the answer to the application's request is returned.
+    pub fn open_context(
+        &mut self,
+        tenant: TenantId,
+        request: UxsockRequest,
+        event: &EventFd,
+    ) -> Vec<u8> {
+        let (context, answer) =
+            self.tenants
+                .open_context(tenant, request, event, &mut self.effects);
+        if let Some(context) = context {
+            self.show_context(context);
+        }
+        answer
+    }
+
+    /// An application is gone.
+    pub fn leave(&mut self, tenant: TenantId) {
+        if self.tenants.region(tenant).is_some() {
+            // In this order: cores let go of its flows before they let go of its contexts.
+            self.tcp.tenant_gone(&mut self.effects, tenant);
+            self.tenants.leave(tenant, &mut self.effects);
+        }
+    }
+
+    /// Makes an application leave that broke the rules.
+    pub(super) fn expel(&mut self, tenant: TenantId, why: &str) {
+        self.tenants.complain(tenant, why);
+        self.leave(tenant);
+        self.expelled.push(tenant);
+    }
+
+    /// An application took the page at `place` away from under the service.
+    pub fn vanished(&mut self, place: ShmOffset) {
+        const WHY: &str = "took away memory that the service uses";
+        let Some(region) = self.effects.regions.at(place) else {
+            return;
+        };
+        for tenant in self.effects.tenants.of_region(region) {
+            // In the shared region nobody knows who did it.
+            if region == RegionId::Legacy {
+                self.tenants.complain(tenant, WHY);
+            } else {
+                self.expel(tenant, WHY);
+            }
+        }
+    }
+
+    /// The applications that were made to leave since the last call.
+    pub fn expelled(&mut self) -> Vec<TenantId> {
+        std::mem::take(&mut self.expelled)
+    }
+
+    /// Tells the cores to stop.
+    pub fn stop(&mut self) {
+        for core in &mut self.effects.cores {
+            core.send(ToFast::Shutdown);
+        }
+    }
+
+    /// Gives the cores what waits for room. True when some still waits.
+    pub fn flush_cores(&mut self) -> bool {
+        self.effects
+            .cores
+            .iter_mut()
+            .map(CoreLink::flush)
+            .fold(false, |any, waits| any | waits)
+    }
+
+    fn take_messages(&mut self) -> bool {
+        let mut worked = false;
+        for index in 0..self.effects.cores.len() {
+            for _ in 0..MESSAGES {
+                let Some(core) = self.effects.cores.get_mut(index) else {
+                    break;
+                };
+                let Ok(message) = core.from_fast.pop() else {
+                    break;
+                };
+                self.message(message);
+                worked = true;
+            }
+        }
+        worked
+    }
+
+    fn message(&mut self, message: ToSlow) {
+        let effects = &mut self.effects;
+        match message {
+            ToSlow::Frame(core, frame) => self.tcp.on_frame(effects, core, &frame),
+            ToSlow::Ended(flow, ended) => self.tcp.on_ended(effects, flow, ended),
+            ToSlow::Detached(flow) => self.tcp.on_detached(effects, flow),
+            ToSlow::Released(flow) => self.tcp.on_released(effects, flow),
+            ToSlow::Moved(flow, link) => self.tcp.on_moved(effects, flow, link),
+            ToSlow::ContextRemoved(_, context) => {
+                self.tenants.context_removed(context, effects);
+                self.hide_context(context);
+            }
+            ToSlow::Misbehaved(context, why) => {
+                if let Some(context) = effects.contexts.get(context) {
+                    self.tenants.complain(context.tenant, why);
+                }
+            }
+        }
+    }
+}

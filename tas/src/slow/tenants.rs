@@ -1,0 +1,347 @@
+//! The applications as the slow path knows them, without their sockets: what they hold, and how
+//! that comes back when they leave.
+
+use std::collections::HashMap;
+
+use tas_abi::appif::{UxsockQueue, UxsockRequest, UxsockResponse};
+use tas_abi::memif::{Arx, Atx};
+use tas_shm::{Arena, Doorbell, EventFd};
+use zerocopy::IntoBytes;
+
+use super::contexts::{Context, CoreQueues, NewContext, Queue};
+use super::effects::Effects;
+use super::regions::RegionId;
+use crate::link::{ContextSetup, ToFast};
+use crate::types::{ContextId, TenantId};
+
+/// Applications at a time.
+pub const TENANTS_MAX: usize = 1000;
+/// Contexts of one application.
+const CONTEXTS_PER_TENANT: usize = 64;
+/// Longest queue between a context and a core, in bytes.
+const QUEUE_MAX: u32 = 64 << 20;
+
+/// What the queues of a context are like.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueConf {
+    /// Bytes of the queue application → slow path.
+    pub requests_len: u32,
+    /// Bytes of the queue slow path → application.
+    pub answers_len: u32,
+    /// Cycles after which applications may block.
+    pub poll_cycle_app: u64,
+}
+
+/// An application, as the kernel describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Newcomer {
+    /// Shares the legacy region.
+    pub legacy: bool,
+    /// Its process, for messages.
+    pub pid: u32,
+    /// May listen on ports below 1024.
+    pub low_ports: bool,
+}
+
+/// An application.
+struct Tenant {
+    who: Newcomer,
+    region: RegionId,
+    contexts: Vec<ContextId>,
+    leaving: bool,
+}
+
+/// All applications.
+pub struct Tenants {
+    list: HashMap<TenantId, Tenant>,
+    next: u32,
+    /// Applications that are gone and whose memory cores may still touch.
+    leaving: Vec<TenantId>,
+    queues: QueueConf,
+}
+
+impl Tenants {
+    /// None yet.
+    pub fn new(queues: QueueConf) -> Tenants {
+        Tenants {
+            list: HashMap::new(),
+            next: 0,
+            leaving: Vec::new(),
+            queues,
+        }
+    }
+
+    /// There are none, nor any that are leaving.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many there are, those that are leaving included.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Any legacy application is attached; only those ring the slow path sparingly.
+    pub fn has_legacy(&self) -> bool {
+        self.list
+            .values()
+            .any(|tenant| tenant.who.legacy && !tenant.leaving)
+    }
+
+    /// Whether an application may listen on ports below 1024.
+    pub fn low_ports(&self, tenant: TenantId) -> bool {
+        self.list
+            .get(&tenant)
+            .is_some_and(|tenant| tenant.who.low_ports)
+    }
+
+    /// The region of an application that is not leaving.
+    pub fn region(&self, tenant: TenantId) -> Option<RegionId> {
+        let tenant = self.list.get(&tenant)?;
+        (!tenant.leaving).then_some(tenant.region)
+    }
+
+    /// Takes an application in, whose region exists.
+    pub fn add(&mut self, who: Newcomer, region: RegionId, effects: &mut Effects) -> TenantId {
+        while self.list.contains_key(&TenantId(self.next)) {
+            self.next = self.next.wrapping_add(1);
+        }
+        let id = TenantId(self.next);
+        self.next = self.next.wrapping_add(1);
+        effects.tenants.add(id, region);
+        let tenant = Tenant {
+            who,
+            region,
+            contexts: Vec::new(),
+            leaving: false,
+        };
+        self.list.insert(id, tenant);
+        id
+    }
+
+    /// Says once what an application did wrong.
+    pub fn complain(&self, tenant: TenantId, why: &str) {
+        if let Some(tenant) = self.list.get(&tenant) {
+            log::warn!("application with pid {}: {why}", tenant.who.pid);
+        }
+    }
+
+    /// Makes a context. The answer that describes it, or that says that there is none, is
+    /// returned.
+    pub fn open_context(
+        &mut self,
+        id: TenantId,
+        request: UxsockRequest,
+        event: &EventFd,
+        effects: &mut Effects,
+    ) -> (Option<ContextId>, Vec<u8>) {
+        let tenant = self.list.get_mut(&id).filter(|tenant| !tenant.leaving);
+        let Some(tenant) = tenant else {
+            return (None, refusal());
+        };
+        match new_context(tenant, id, request, event, self.queues, effects) {
+            Some((context, answer)) => {
+                tenant.contexts.push(context);
+                (Some(context), answer)
+            }
+            None => (None, refusal()),
+        }
+    }
+
+    /// Begins to take an application down. TCP has been told.
+    pub fn leave(&mut self, id: TenantId, effects: &mut Effects) {
+        let tenant = self.list.get_mut(&id).filter(|tenant| !tenant.leaving);
+        let Some(tenant) = tenant else {
+            return;
+        };
+        tenant.leaving = true;
+        self.leaving.push(id);
+        for id in &tenant.contexts {
+            if let Some(context) = effects.contexts.get(*id) {
+                context.leaving = true;
+            }
+            for core in &mut effects.cores {
+                core.send(ToFast::RemoveContext(*id));
+            }
+        }
+    }
+
+    /// Finishes with the applications that nothing uses any more, as `idle` tells of TCP.
+    pub fn reclaim(&mut self, effects: &mut Effects, idle: impl Fn(TenantId) -> bool) {
+        let list = &mut self.list;
+        self.leaving.retain(|id| {
+            let Some(tenant) = list.get_mut(id) else {
+                return false;
+            };
+            tenant.contexts.retain(|context| {
+                effects
+                    .contexts
+                    .get(*context)
+                    .is_some_and(|context| context.cores_left > 0)
+            });
+            if !tenant.contexts.is_empty() || !idle(*id) {
+                return true;
+            }
+            effects.tenants.remove(*id);
+            effects.regions.remove(tenant.region);
+            list.remove(id);
+            false
+        });
+    }
+
+    /// A core has let go of a context; after the last one its memory and id come back.
+    pub fn context_removed(&mut self, id: ContextId, effects: &mut Effects) {
+        let Some(context) = effects.contexts.get(id) else {
+            return;
+        };
+        context.cores_left = context.cores_left.saturating_sub(1);
+        if context.cores_left > 0 {
+            return;
+        }
+        let Some(context) = effects.contexts.remove(id) else {
+            return;
+        };
+        if let Some(region) = effects.tenants.get(context.tenant) {
+            let cores = context
+                .core_queues
+                .iter()
+                .flat_map(|queues| [queues.rx, queues.tx]);
+            for queue in context.kernel_queues.into_iter().chain(cores) {
+                effects.regions.free(region, queue.at, u64::from(queue.len));
+            }
+        }
+    }
+}
+
+/// Makes a context and the answer that describes it; `None`: there is no room for it.
+fn new_context(
+    app: &Tenant,
+    tenant: TenantId,
+    request: UxsockRequest,
+    event: &EventFd,
+    queues: QueueConf,
+    effects: &mut Effects,
+) -> Option<(ContextId, Vec<u8>)> {
+    let (rx_len, tx_len) = (request.rxq_len, request.txq_len);
+    let valid = |len: u32, entry: usize| len > 0 && len <= QUEUE_MAX && len as usize % entry == 0;
+    let sensible = valid(rx_len, size_of::<Arx>()) && valid(tx_len, size_of::<Atx>());
+    if !sensible || app.contexts.len() >= CONTEXTS_PER_TENANT {
+        return None;
+    }
+    let mut taken = Vec::new();
+    let context = allocate(
+        app.region, tenant, request, event, queues, effects, &mut taken,
+    );
+    let id = context.and_then(|context| effects.contexts.add(context));
+    let Some(id) = id else {
+        for queue in taken {
+            effects
+                .regions
+                .free(app.region, queue.at, u64::from(queue.len));
+        }
+        return None;
+    };
+    if introduce_to_cores(id, event, effects).is_none() {
+        // The application ran the service out of descriptors: the cores that know the context
+        // already let go of it when the application is dropped.
+        log::warn!("out of file descriptors for context {id}");
+    }
+    Some((id, describe(id, app.region, effects)))
+}
+
+fn allocate(
+    region: RegionId,
+    tenant: TenantId,
+    request: UxsockRequest,
+    event: &EventFd,
+    queues: QueueConf,
+    effects: &mut Effects,
+    taken: &mut Vec<Queue>,
+) -> Option<Context> {
+    let mut take = |len: u32| {
+        let at = effects.regions.alloc(region, u64::from(len), true)?;
+        taken.push(Queue { at, len });
+        Some(Queue { at, len })
+    };
+    let requests = take(queues.requests_len)?;
+    let answers = take(queues.answers_len)?;
+    let mut core_queues = Vec::new();
+    for _ in 0..effects.cores.len() {
+        core_queues.push(CoreQueues {
+            rx: take(request.rxq_len)?,
+            tx: take(request.txq_len)?,
+        });
+    }
+    let doorbell = Doorbell::new(event.try_clone().ok()?, queues.poll_cycle_app);
+    let arena: std::sync::Arc<Arena> = effects.regions.arena();
+    Context::new(
+        &arena,
+        NewContext {
+            tenant,
+            requests,
+            answers,
+            core_queues,
+            doorbell,
+        },
+    )
+}
+
+fn introduce_to_cores(id: ContextId, event: &EventFd, effects: &mut Effects) -> Option<()> {
+    let context = effects.contexts.get(id)?;
+    let (tenant, queues) = (context.tenant, context.core_queues.clone());
+    for (core, queues) in effects.cores.iter_mut().zip(queues) {
+        core.send(ToFast::AddContext(Box::new(ContextSetup {
+            id,
+            tenant,
+            rxq: queues.rx.at,
+            rxq_len: queues.rx.len,
+            txq: queues.tx.at,
+            txq_len: queues.tx.len,
+            evfd: event.try_clone().ok()?,
+        })));
+    }
+    Some(())
+}
+
+/// The answer to a request that was granted.
+fn describe(id: ContextId, region: RegionId, effects: &mut Effects) -> Vec<u8> {
+    let Some(context) = effects.contexts.get(id) else {
+        return refusal();
+    };
+    let ([requests, answers], queues) = (context.kernel_queues, context.core_queues.clone());
+    let offset = |at| effects.regions.relative(region, at);
+    let response = UxsockResponse {
+        app_out_off: offset(requests.at),
+        app_in_off: offset(answers.at),
+        app_out_len: requests.len,
+        app_in_len: answers.len,
+        status: 0,
+        flexnic_db_id: id.0,
+        flexnic_qs_num: queues.len() as u16,
+        flexnic_qs: [],
+    };
+    let mut bytes = response.as_bytes().to_vec();
+    for queues in queues {
+        let pair = UxsockQueue {
+            rxq_off: offset(queues.rx.at),
+            txq_off: offset(queues.tx.at),
+        };
+        bytes.extend_from_slice(pair.as_bytes());
+    }
+    bytes
+}
+
+/// The answer to a request that cannot be granted.
+fn refusal() -> Vec<u8> {
+    let response = UxsockResponse {
+        app_out_off: 0,
+        app_in_off: 0,
+        app_out_len: 0,
+        app_in_len: 0,
+        status: 1,
+        flexnic_db_id: 0,
+        flexnic_qs_num: 0,
+        flexnic_qs: [],
+    };
+    response.as_bytes().to_vec()
+}
