@@ -49,7 +49,7 @@ impl Ranges {
         self.ranges.get(..usize::from(self.len)).unwrap_or(&[])
     }
 
-    #[inline]
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
