@@ -6,7 +6,7 @@ use tas_abi::appif::{
 };
 use tas_abi::ll::{FLEXTCP_LISTEN_REUSEPORT, FlextcpConnection, FlextcpContext, FlextcpListener};
 
-use crate::conn::{self, MOVING, RESET, Status, TX_EOS};
+use crate::conn::{self, RESET, Status, TX_EOS};
 use crate::context::{self, Step};
 use crate::error::{Error, Result};
 use crate::ffi::{ConnRef, ListenerRef};
@@ -121,7 +121,7 @@ fn unused() -> FlextcpConnection {
 pub fn close(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
     service::check_alive().inspect_err(|_| pending::unlink(ctx, conn))?;
     match conn.with(|c| conn::status(c)) {
-        Some(Status::Open) => close_open(ctx, conn),
+        Some(Status::Open | Status::Moving) => close_open(ctx, conn),
         Some(Status::OpenRequested | Status::AcceptRequested) => {
             request_close(ctx, conn, Abort::Reset)?;
             conn.with(|c| c.status = Status::CloseOpening as u8);
@@ -219,7 +219,7 @@ pub fn tx_close(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
 /// # Errors
 /// `EAGAIN` if the buffer is still full.
 pub fn push_tx_eos(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
-    if conn.with(|c| conn::status(c)) != Some(Status::Open) {
+    if !conn.with(|c| conn::is_open(c)) {
         return Err(Error::expected(libc::ENOTCONN));
     }
     if conn.with(conn::place_eos) {
@@ -238,19 +238,20 @@ pub fn tx_possible(ctx: &FlextcpContext, conn: ConnRef) -> Result<()> {
     }
 }
 
-/// Moves a connection to `ctx`. The answer is an event there; bytes sent in
-/// between go out after it.
+/// Moves a connection to `ctx`. The answer is an event there. Until then what
+/// arrives is delivered on the old context, and what is sent stays; a thread
+/// other than that context's sends only after the event.
 ///
 /// # Errors
 /// `EAGAIN` when a queue is full, also that of the context which the
 /// connection leaves: polling that one makes room.
 pub fn move_to(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
     let (status, flags, pending) = conn.with(|c| (conn::status(c), c.flags, c.bump_pending));
+    if status == Some(Status::Moving) {
+        return Err(Error::expected(libc::EALREADY));
+    }
     if status != Some(Status::Open) || flags & RESET != 0 {
         return Err(Error::expected(libc::ENOTCONN));
-    }
-    if flags & MOVING != 0 {
-        return Err(Error::expected(libc::EALREADY));
     }
     if pending != 0 || flags & (conn::EARLY_DATA | conn::EARLY_FIN) != 0 {
         return Err(Error::FULL);
@@ -264,9 +265,10 @@ pub fn move_to(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
         local_port: c.local_port,
         db_id,
     });
-    context::request(ctx, AppoutMsg::ConnMove(msg))?;
-    conn.with(|c| c.flags |= MOVING);
-    Ok(())
+    // Ahead of the request, whose answer may come before this returns.
+    conn.with(|c| c.status = Status::Moving as u8);
+    context::request(ctx, AppoutMsg::ConnMove(msg))
+        .inspect_err(|_| conn.with(|c| c.status = Status::Open as u8))
 }
 
 /// Asks for a number of fast-path cores.

@@ -8,6 +8,7 @@
 //! OpenRequested, AcceptRequested -> CloseOpening   close before the answer
 //! CloseOpening -> CloseDeferred                    the service cannot cancel
 //! any of the closing states -> Closed              CONN_CLOSED
+//! Open   -> Moving -> Open                         move; as Open otherwise
 //! ```
 
 use tas_abi::ll::FlextcpConnection;
@@ -37,6 +38,9 @@ pub enum Status {
     CloseDeferred = 6,
     /// Reset by the peer; the library has requested the close.
     ResetClosing = 7,
+    /// In use, and on its way to another context. Not a flag: the thread of
+    /// the old context may be at work on those.
+    Moving = 8,
 }
 
 /// The application called tx_close.
@@ -51,8 +55,6 @@ pub const EARLY_DATA: u8 = 8;
 pub const EARLY_FIN: u8 = 16;
 /// The peer has reset the connection.
 pub const RESET: u8 = 32;
-/// Being moved to another context: bumps wait until it is there.
-pub const MOVING: u8 = 64;
 
 /// The state; `None` for bytes that are no connection.
 pub fn status(c: &FlextcpConnection) -> Option<Status> {
@@ -65,8 +67,14 @@ pub fn status(c: &FlextcpConnection) -> Option<Status> {
         5 => Status::CloseOpening,
         6 => Status::CloseDeferred,
         7 => Status::ResetClosing,
+        8 => Status::Moving,
         _ => return None,
     })
+}
+
+/// Whether the connection is in use.
+pub fn is_open(c: &FlextcpConnection) -> bool {
+    matches!(status(c), Some(Status::Open | Status::Moving))
 }
 
 /// Whether any of the flags is set.
@@ -100,13 +108,21 @@ pub fn pieces(pos: u32, len: u32, ring: u32) -> ((u32, u32), (u32, u32)) {
 
 /// Whether the application may send.
 fn can_send(c: &FlextcpConnection) -> Result<()> {
-    match status(c) {
-        Some(Status::Open) if has(c, RESET) => Err(Error::GONE),
-        Some(Status::Open) if has(c, TX_EOS) => Err(Error::expected(libc::EPIPE)),
-        Some(Status::Open) => Ok(()),
-        Some(Status::ResetClosing) => Err(Error::GONE),
-        _ => Err(Error::expected(libc::ENOTCONN)),
+    if !is_open(c) {
+        let reset = status(c) == Some(Status::ResetClosing);
+        return Err(if reset {
+            Error::GONE
+        } else {
+            Error::expected(libc::ENOTCONN)
+        });
     }
+    if has(c, RESET) {
+        return Err(Error::GONE);
+    }
+    if has(c, TX_EOS) {
+        return Err(Error::expected(libc::EPIPE));
+    }
+    Ok(())
 }
 
 /// Allocates up to `len` bytes of the transmit buffer; in one piece only if
@@ -170,7 +186,7 @@ pub fn place_eos(c: &mut FlextcpConnection) -> bool {
 /// Hands `len` received bytes back. Returns whether enough are free again to
 /// tell the service.
 pub fn rx_done(c: &mut FlextcpConnection, len: usize) -> Result<bool> {
-    if !matches!(status(c), Some(Status::Open | Status::ResetClosing)) {
+    if !is_open(c) && status(c) != Some(Status::ResetClosing) {
         return Err(Error::expected(libc::ENOTCONN));
     }
     let len = u32::try_from(len)
@@ -185,8 +201,7 @@ pub fn rx_done(c: &mut FlextcpConnection, len: usize) -> Result<bool> {
 /// The update that tells the core everything it does not know yet. A core
 /// wants to know nothing of a connection that is closing or was reset.
 pub fn bump(c: &FlextcpConnection) -> Option<AtxConnUpdate> {
-    let open = status(c) == Some(Status::Open) && !has(c, RESET);
-    if !open || (c.rxb_bump == 0 && c.txb_bump == 0) {
+    if !is_open(c) || has(c, RESET) || (c.rxb_bump == 0 && c.txb_bump == 0) {
         return None;
     }
     // The FIN's byte is the last of the stream, so it is in this bump if any

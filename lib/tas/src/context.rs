@@ -6,7 +6,7 @@ use tas_abi::ll::FlextcpContext;
 use tas_abi::memif::{ArxConnUpdate, Atx, AtxMsg};
 use tas_shm::PushError;
 
-use crate::conn::MOVING;
+use crate::conn::Status;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::ffi::{self, ConnRef, queues};
@@ -33,7 +33,7 @@ pub(crate) enum Step {
 pub(crate) enum Posted {
     /// Posted, or there was nothing to post.
     Done,
-    /// The connection is being moved.
+    /// The connection is being moved; its arrival posts it.
     NotNow,
     /// The core's queue is full.
     Full,
@@ -64,7 +64,13 @@ pub fn has_room(ctx: &FlextcpContext, core: u16) -> bool {
 
 /// Posts the connection's update, if it has one and it may be posted.
 pub(crate) fn try_post(ctx: &mut FlextcpContext, conn: ConnRef) -> Posted {
-    let (moving, core, bump) = conn.with(|c| (conn::has(c, MOVING), c.fn_core, conn::bump(c)));
+    let (moving, core, bump) = conn.with(|c| {
+        (
+            conn::status(c) == Some(Status::Moving),
+            c.fn_core,
+            conn::bump(c),
+        )
+    });
     let Some(bump) = bump else {
         return Posted::Done;
     };

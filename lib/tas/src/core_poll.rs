@@ -72,7 +72,7 @@ fn deliver(ctx: &mut FlextcpContext, rest: &mut ArxConnUpdate, out: &mut Events<
             conn.with(|c| keep_early(c, rest));
             Step::Done
         }
-        Some(Status::Open) => deliver_open(ctx, conn, rest, out),
+        Some(Status::Open | Status::Moving) => deliver_open(ctx, conn, rest, out),
         _ => Step::Done,
     }
 }

@@ -4,7 +4,7 @@ use tas_abi::appif::{AppinAcceptConn, AppinConnOpened, AppinMsg, AppinStatus, Ke
 use tas_abi::ll::{FlextcpConnection, FlextcpContext};
 
 use crate::calls::{self, Abort};
-use crate::conn::{self, EARLY_DATA, EARLY_FIN, MOVING, RESET, Status};
+use crate::conn::{self, EARLY_DATA, EARLY_FIN, RESET, Status};
 use crate::context::{self, KERNEL_ENTRY, Step};
 use crate::core_poll::deliver_early;
 use crate::events::{Event, Events};
@@ -230,6 +230,8 @@ fn closed(
     let status = match conn.with(|c| (conn::status(c), conn::has(c, RESET))) {
         (Some(Status::CloseRequested), false) => answer.status,
         (Some(Status::CloseRequested | Status::ResetClosing), _) => -libc::ECONNRESET,
+        // One thread asked for a move while the other saw the reset.
+        (Some(Status::Moving), true) => -libc::ECONNRESET,
         (Some(Status::CloseOpening), _) if answer.status != 0 => {
             conn.with(|c| c.status = Status::CloseDeferred as u8);
             return Step::Done;
@@ -253,12 +255,12 @@ fn moved(
     answer: &AppinStatus,
     out: &mut Events<'_>,
 ) -> Step {
-    if conn.with(|c| conn::status(c) != Some(Status::Open) || !conn::has(c, MOVING)) {
+    if conn.with(|c| conn::status(c)) != Some(Status::Moving) {
         return Step::Done;
     }
     let step = emit(Event::Moved(conn, event_status(answer.status)), out);
     if step == Step::Done {
-        conn.with(|c| c.flags &= !MOVING);
+        conn.with(|c| c.status = Status::Open as u8);
         pending::post(ctx, conn);
     }
     step

@@ -2,7 +2,6 @@
 
 use tas_abi::ll::{FLEXTCP_MAX_FTCPCORES, FlextcpContext};
 
-use crate::conn;
 use crate::context::{self, Posted};
 use crate::ffi::ConnRef;
 
@@ -89,10 +88,7 @@ pub(crate) fn is_empty(ctx: &FlextcpContext) -> bool {
 pub(crate) fn post(ctx: &mut FlextcpContext, conn: ConnRef) {
     match context::try_post(ctx, conn) {
         Posted::Done => unlink(ctx, conn),
-        Posted::Full | Posted::NotNow => {
-            if conn.with(|c| conn::bump(c).is_some()) {
-                link(ctx, conn);
-            }
-        }
+        Posted::Full => link(ctx, conn),
+        Posted::NotNow => {}
     }
 }

@@ -1,4 +1,16 @@
-/* The library against a service: attach echo | refused | not-ready | absent | death */
+/* The library against a service: attach MODE [IP PORT]
+ *
+ * With a peer that echoes at IP and PORT (default 10.0.0.2, 80):
+ *   echo       two threads, twenty connections each, every byte verified
+ *   move       the same, while each connection goes to and fro between them
+ *   cancel     connections that are closed before they are open
+ *   silent     as cancel, with a peer that never answers
+ * For a particular service:
+ *   refused    port 1 refuses, and no port can be listened on
+ *   death      the service ends after an update
+ *   not-ready  the service is there and not ready
+ *   absent     there is no service */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -11,14 +23,17 @@
 #define THREADS 2
 #define CONNS 20
 #define BYTES 20000
-#define PEER_IP 0x0a000002u
 
 struct stream {
   struct flextcp_connection conn;
+  struct stream *next;
   size_t sent, received;
   int tx_closed, rx_closed, closing, closed;
   unsigned seed;
 };
+
+static uint32_t peer_ip = 0x0a000002;
+static uint16_t peer_port = 80;
 
 static uint8_t pattern(const struct stream *stream, size_t pos)
 {
@@ -114,7 +129,7 @@ static void *exchange(void *arg)
   while (done < CONNS) {
     while (next < CONNS) {
       mine[next].seed = 100 * (uintptr_t) arg + next;
-      if (flextcp_connection_open(&ctx, &mine[next].conn, PEER_IP, 80) != 0) {
+      if (flextcp_connection_open(&ctx, &mine[next].conn, peer_ip, peer_port) != 0) {
         CHECK(errno == EAGAIN);
         break;
       }
@@ -166,13 +181,196 @@ static void refused(void)
 
   CHECK(flextcp_init() == 0);
   CHECK(flextcp_context_create(&ctx) == 0);
-  CHECK(flextcp_connection_open(&ctx, &conn, PEER_IP, 1) == 0);
+  CHECK(flextcp_connection_open(&ctx, &conn, peer_ip, 1) == 0);
   next_event(&ctx, &ev);
   CHECK(ev.event_type == FLEXTCP_EV_CONN_OPEN && ev.ev.conn_open.status == -ECONNREFUSED);
   CHECK(flextcp_listen_open(&ctx, &lst, 80, 1, 0) == 0);
   next_event(&ctx, &ev);
   CHECK(ev.event_type == FLEXTCP_EV_LISTEN_OPEN && ev.ev.listen_open.status == -EADDRINUSE);
 }
+
+/* --- Moving ------------------------------------------------------------------*/
+
+/* What one thread hands to the other. */
+static struct inbox {
+  pthread_mutex_t lock;
+  struct stream *first;
+} inboxes[THREADS] = {{PTHREAD_MUTEX_INITIALIZER, NULL}, {PTHREAD_MUTEX_INITIALIZER, NULL}};
+static struct stream movers[CONNS];
+static int movers_closed;
+
+static void hand_over(unsigned to, struct stream *stream)
+{
+  pthread_mutex_lock(&inboxes[to].lock);
+  stream->next = inboxes[to].first;
+  inboxes[to].first = stream;
+  pthread_mutex_unlock(&inboxes[to].lock);
+}
+
+static void take_over(unsigned self, struct flextcp_context *ctx)
+{
+  struct stream *stream, *next;
+
+  pthread_mutex_lock(&inboxes[self].lock);
+  stream = inboxes[self].first;
+  inboxes[self].first = NULL;
+  pthread_mutex_unlock(&inboxes[self].lock);
+  for (; stream != NULL; stream = next) {
+    next = stream->next;
+    if (flextcp_connection_move(ctx, &stream->conn) != 0) {
+      CHECK(errno == EAGAIN);
+      hand_over(self, stream);
+    }
+  }
+}
+
+/* Sends little at a time, and hands the connection over in between. */
+static void next_leg(unsigned self, struct flextcp_context *ctx, struct stream *stream)
+{
+  size_t i, len = BYTES - stream->sent < 700 ? BYTES - stream->sent : 700;
+  ssize_t got;
+  void *buf;
+
+  got = flextcp_connection_tx_alloc(&stream->conn, len, &buf);
+  CHECK(got >= 0);
+  for (i = 0; i < (size_t) got; i++)
+    ((uint8_t *) buf)[i] = pattern(stream, stream->sent + i);
+  stream->sent += got;
+  CHECK(flextcp_connection_tx_send(ctx, &stream->conn, got) == 0);
+  if (stream->sent == BYTES)
+    CHECK(flextcp_connection_tx_close(ctx, &stream->conn) == 0);
+  else
+    hand_over(1 - self, stream);
+}
+
+static void *move_thread(void *arg)
+{
+  unsigned self = (uintptr_t) arg;
+  struct flextcp_context ctx;
+  struct flextcp_event evs[4];
+  int i, num, next = self == 0 ? 0 : CONNS;
+
+  CHECK(flextcp_context_create(&ctx) == 0);
+  while (__atomic_load_n(&movers_closed, __ATOMIC_ACQUIRE) < CONNS) {
+    for (; next < CONNS; next++) {
+      movers[next].seed = next;
+      if (flextcp_connection_open(&ctx, &movers[next].conn, peer_ip, peer_port) != 0) {
+        CHECK(errno == EAGAIN);
+        break;
+      }
+    }
+    take_over(self, &ctx);
+    num = flextcp_context_poll(&ctx, 4, evs);
+    CHECK(num >= 0);
+    for (i = 0; i < num; i++) {
+      if (evs[i].event_type == FLEXTCP_EV_CONN_OPEN) {
+        CHECK(evs[i].ev.conn_open.status == 0);
+        next_leg(self, &ctx, (struct stream *) evs[i].ev.conn_open.conn);
+      } else if (evs[i].event_type == FLEXTCP_EV_CONN_MOVED) {
+        CHECK(evs[i].ev.conn_moved.status == 0);
+        next_leg(self, &ctx, (struct stream *) evs[i].ev.conn_moved.conn);
+      } else {
+        handle(&ctx, &evs[i]);
+      }
+      if (evs[i].event_type == FLEXTCP_EV_CONN_RXCLOSED)
+        close_if_done(&ctx, (struct stream *) evs[i].ev.conn_rxclosed.conn);
+      else if (evs[i].event_type == FLEXTCP_EV_CONN_TXCLOSED)
+        close_if_done(&ctx, (struct stream *) evs[i].ev.conn_txclosed.conn);
+      else if (evs[i].event_type == FLEXTCP_EV_CONN_CLOSED)
+        __atomic_add_fetch(&movers_closed, 1, __ATOMIC_RELEASE);
+    }
+  }
+  return NULL;
+}
+
+static void move(void)
+{
+  pthread_t threads[THREADS];
+  uintptr_t i;
+
+  CHECK(flextcp_init() == 0);
+  for (i = 0; i < THREADS; i++)
+    CHECK(pthread_create(&threads[i], NULL, move_thread, (void *) i) == 0);
+  for (i = 0; i < THREADS; i++)
+    CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+/* --- Closing early -------------------------------------------------------------*/
+
+/* Polls once; whether a connection was closed. */
+static int poll_closed(struct flextcp_context *ctx)
+{
+  struct flextcp_event ev;
+  int num = flextcp_context_poll(ctx, 1, &ev);
+
+  CHECK(num >= 0);
+  if (num == 0)
+    return 0;
+  if (ev.event_type == FLEXTCP_EV_CONN_OPEN) {
+    /* While the close waited for room. */
+    CHECK(ev.ev.conn_open.status == 0);
+    return 0;
+  }
+  CHECK(ev.event_type == FLEXTCP_EV_CONN_CLOSED);
+  CHECK(ev.ev.conn_closed.status == 0);
+  memset(ev.ev.conn_closed.conn, 0x5a, sizeof(struct flextcp_connection));
+  return 1;
+}
+
+/* Opens connections, closes them at once or a little later, and wants one
+ * event for each. */
+static void open_and_close(int pause)
+{
+  static struct flextcp_connection conns[CONNS];
+  struct flextcp_context ctx;
+  int i, round, closed;
+
+  CHECK(flextcp_init() == 0);
+  CHECK(flextcp_context_create(&ctx) == 0);
+  for (round = 0; round < 20; round++) {
+    closed = 0;
+    for (i = 0; i < CONNS; i++) {
+      while (flextcp_connection_open(&ctx, &conns[i], peer_ip, peer_port) != 0) {
+        CHECK(errno == EAGAIN);
+        closed += poll_closed(&ctx);
+      }
+      usleep(pause * round);
+      while (flextcp_connection_close(&ctx, &conns[i]) != 0) {
+        CHECK(errno == EAGAIN);
+        closed += poll_closed(&ctx);
+      }
+    }
+    while (closed < CONNS)
+      closed += poll_closed(&ctx);
+    CHECK(poll_closed(&ctx) == 0);
+  }
+}
+
+static void cancel(void)
+{
+  open_and_close(10);
+}
+
+static void silent(void)
+{
+  struct flextcp_context ctx;
+  struct flextcp_connection conn;
+  struct flextcp_listener lst;
+  struct flextcp_event ev;
+
+  open_and_close(0);
+  /* Nobody connects to this listener. */
+  CHECK(flextcp_context_create(&ctx) == 0);
+  CHECK(flextcp_listen_open(&ctx, &lst, 9999, 1, 0) == 0);
+  CHECK(flextcp_listen_accept(&ctx, &lst, &conn) == 0);
+  CHECK(flextcp_connection_close(&ctx, &conn) == 0);
+  next_event(&ctx, &ev);
+  CHECK(ev.event_type == FLEXTCP_EV_LISTEN_OPEN && ev.ev.listen_open.status == 0);
+  next_event(&ctx, &ev);
+  CHECK(ev.event_type == FLEXTCP_EV_CONN_CLOSED && ev.ev.conn_closed.status == 0);
+}
+
+/* --- Particular services -----------------------------------------------------------*/
 
 static void not_ready(void)
 {
@@ -200,7 +398,7 @@ static void death(void)
   CHECK(flextcp_init() == 0);
   CHECK(flextcp_context_create(&ctx) == 0);
   CHECK(flextcp_context_create(&asleep) == 0);
-  CHECK(flextcp_connection_open(&ctx, &conn, PEER_IP, 80) == 0);
+  CHECK(flextcp_connection_open(&ctx, &conn, peer_ip, peer_port) == 0);
   next_event(&ctx, &ev);
   CHECK(ev.event_type == FLEXTCP_EV_CONN_OPEN && ev.ev.conn_open.status == 0);
   CHECK(flextcp_connection_tx_alloc(&conn, 10, &buf) == 10);
@@ -215,7 +413,7 @@ static void death(void)
   CHECK(errno == ECONNRESET);
   CHECK(flextcp_context_canwait(&ctx) == -1 && errno == ECONNRESET);
   CHECK(flextcp_context_wait(&ctx, -1) == -1 && errno == ECONNRESET);
-  CHECK(flextcp_connection_open(&ctx, &other, PEER_IP, 80) == -1 && errno == ECONNRESET);
+  CHECK(flextcp_connection_open(&ctx, &other, peer_ip, peer_port) == -1 && errno == ECONNRESET);
   CHECK(flextcp_listen_open(&ctx, &lst, 80, 1, 0) == -1 && errno == ECONNRESET);
   CHECK(flextcp_connection_tx_send(&ctx, &conn, 0) == -1 && errno == ECONNRESET);
   CHECK(flextcp_connection_tx_close(&ctx, &conn) == -1 && errno == ECONNRESET);
@@ -228,19 +426,28 @@ int main(int argc, char *argv[])
     const char *name;
     void (*run)(void);
   } modes[] = {{"echo", echo},
+               {"move", move},
+               {"cancel", cancel},
+               {"silent", silent},
                {"refused", refused},
                {"not-ready", not_ready},
                {"absent", absent},
                {"death", death}};
+  struct in_addr ip;
   size_t i;
 
   alarm(60);
+  if (argc == 4 && inet_pton(AF_INET, argv[2], &ip) == 1) {
+    peer_ip = ntohl(ip.s_addr);
+    peer_port = atoi(argv[3]);
+    argc = 2;
+  }
   for (i = 0; argc == 2 && i < sizeof(modes) / sizeof(modes[0]); i++) {
     if (strcmp(argv[1], modes[i].name) == 0) {
       modes[i].run();
       return 0;
     }
   }
-  fprintf(stderr, "usage: attach echo|refused|not-ready|absent|death\n");
+  fprintf(stderr, "usage: attach MODE [IP PORT]\n");
   return 2;
 }

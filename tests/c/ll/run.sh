@@ -61,6 +61,7 @@ if compile attach attach.c "$library" -Wl,-rpath,"$(dirname "$library")" &&
     check 'echo of an original service' isolated "$fake" "$attach" echo
     check 'echo of an original service, 7 cores' isolated "$fake" -c 7 "$attach" echo
     check 'echo of an original service, 16 cores' isolated "$fake" -c 16 "$attach" echo
+    check 'closes before the answer, original service' isolated "$fake" "$attach" cancel
     check 'the end of the service' isolated "$fake" -k 1 "$attach" death
     check 'an original library, as a client' isolated "$fake" -c 5 \
         "$work/legacy_client" connect 10.0.0.2 80 300000
