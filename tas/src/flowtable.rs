@@ -103,6 +103,13 @@ impl FlowTable {
         found.is_some()
     }
 
+    /// How many flows are entered. Looks at the whole table.
+    pub fn occupied(&self) -> usize {
+        (0..=self.mask)
+            .filter(|index| Entry::decode(self.entries.load(*index)).is_some())
+            .count()
+    }
+
     /// Moves an entry that may lie at `free` there, and returns the distance that it left free.
     fn move_closer(&self, hash: u32, free: u32) -> Option<u32> {
         (1..NEIGHBOURHOOD).rev().find_map(|back| {

@@ -8,5 +8,6 @@ pub mod memory;
 pub mod nic;
 pub mod proto;
 pub mod service;
+pub mod sim;
 pub mod slow;
 pub mod types;

@@ -1,0 +1,294 @@
+//! A service in one thread.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use tas_shm::{Arena, EventFd, FlowSlots, OwnerId, SharedTable};
+use tas_wire::MacAddr;
+
+use super::app::{App, Queues};
+use crate::config::Config;
+use crate::fast::counters::CoreCounters;
+use crate::fast::{Core, Flows, Idle, Shared};
+use crate::flowtable::FlowTable;
+use crate::link::Waker;
+use crate::memory::ArenaPlan;
+use crate::nic::sim::{Network, PortConf, PortId, Random, SimQueue};
+use crate::service;
+use crate::slow::tcp::{Counts, Secrets, TcpControl, TcpControlConfig};
+use crate::slow::{Control, ControlParts, Newcomer, QueueConf, Regions};
+use crate::types::{CoreId, Micros, TenantId};
+
+/// How a host is made.
+#[derive(Clone, Debug)]
+pub struct HostConf {
+    /// Its port. The number of queues follows from the options.
+    pub port: PortConf,
+    /// Its address.
+    pub ip: Ipv4Addr,
+    /// Further options, as on the command line.
+    pub options: Vec<String>,
+    /// Most flows.
+    pub flows: u32,
+}
+
+impl HostConf {
+    /// A host with one core, small buffers and short queues.
+    #[must_use]
+    pub fn new(ip: impl Into<Ipv4Addr>) -> HostConf {
+        let ip = ip.into();
+        let [a, b, c, d] = ip.octets();
+        HostConf {
+            port: PortConf::new(MacAddr([2, 0, a, b, c, d])),
+            ip,
+            options: Vec::new(),
+            flows: 1024,
+        }
+    }
+
+    /// Adds an option.
+    #[must_use]
+    pub fn with(mut self, option: impl Into<String>) -> HostConf {
+        self.options.push(option.into());
+        self
+    }
+
+    fn config(&self) -> io::Result<Config> {
+        let fixed = [
+            "tas".to_owned(),
+            format!("--ip-addr={}/24", self.ip),
+            "--no-legacy".to_owned(),
+        ];
+        // The first of two equal options would be an error.
+        let given = |name: &str| self.options.iter().any(|option| option.starts_with(name));
+        let defaults = [
+            "--app-shm-len=16777216",
+            "--app-shm-total=268435456",
+            "--app-kin-len=4096",
+            "--app-kout-len=4096",
+            "--cc=const-rate",
+            "--arp-timeout=500",
+            "--allow-low-ports",
+        ]
+        .into_iter()
+        .filter(|option| !given(option.split('=').next().unwrap_or(option)));
+        let args = fixed
+            .into_iter()
+            .chain(defaults.map(str::to_owned))
+            .chain(self.options.iter().cloned());
+        Config::parse_from(args).map_err(|exit| io::Error::other(exit.stderr))
+    }
+}
+
+/// A service and its memory.
+pub struct Host {
+    /// The slow path, for those who want more than [`Host::attach`].
+    pub control: Control,
+    cores: Vec<Core<SimQueue>>,
+    counters: Vec<Arc<CoreCounters>>,
+    arena: Arc<Arena>,
+    flows: Arc<Flows>,
+    table: Arc<FlowTable>,
+    port: PortId,
+    conf: HostConf,
+    /// Bytes that a new application's region has.
+    region: u64,
+}
+
+impl Host {
+    pub(super) fn new(
+        network: &Network,
+        conf: HostConf,
+        seed: u64,
+        now: Micros,
+    ) -> io::Result<Host> {
+        let config = conf.config()?;
+        let cores_max = config.fp.cores_max as u16;
+        let port = network.add(PortConf {
+            queues: cores_max,
+            ..conf.port.clone()
+        });
+        let plan = ArenaPlan::new(&config);
+        let arena = Arena::reserve(plan.total())?;
+        let flows: Arc<Flows> = Arc::new(FlowSlots::private(conf.flows)?);
+        let table = Arc::new(FlowTable::new(SharedTable::private(conf.flows * 2)));
+        let mut tokens = flows.tokens(u32::from(cores_max) + 1).into_iter();
+        let token = tokens.next().ok_or(io::ErrorKind::Other)?;
+        let shared = Arc::new(Shared {
+            flows: Arc::clone(&flows),
+            table: Arc::clone(&table),
+            arena: Arc::clone(&arena),
+            params: service::tcp_params(&config),
+            addresses: vec![conf.ip],
+            port: port.info.clone(),
+            checksum_offload: config.fp.xsum_offload,
+            slow_owner: token.id(),
+            // Nobody sleeps here, so nobody needs to be woken.
+            idle: Idle {
+                poll_cycle: u64::MAX,
+                poll_cycle_app: u64::MAX,
+                yields: false,
+            },
+        });
+        let slow_waker = Arc::new(Waker::new(EventFd::new()?));
+        let mut cores = Vec::new();
+        let mut links = Vec::new();
+        for (index, (queue, token)) in port.queues.into_iter().zip(tokens).enumerate() {
+            let id = CoreId(index as u16);
+            let (core, link) = service::core(&config, id, queue, token, &shared, &slow_waker, now)?;
+            cores.push(core);
+            links.push(link);
+        }
+        let tcp = TcpControlConfig::new(&config, port.info.mac, port.info.mtu, conf.flows);
+        let mut control = Control::new(ControlParts {
+            tcp: TcpControl::new(tcp, secrets(seed)),
+            cores: links,
+            regions: Regions::new(Arc::clone(&arena), plan, false, None),
+            flows: Arc::clone(&flows),
+            token,
+            table: Arc::clone(&table),
+            queues: QueueConf {
+                requests_len: config.app_kin_len,
+                answers_len: config.app_kout_len,
+                poll_cycle_app: u64::MAX,
+            },
+            internal: None,
+        });
+        control.start(now);
+        Ok(Host {
+            control,
+            counters: cores.iter().map(Core::counters).collect(),
+            cores,
+            arena,
+            flows,
+            table,
+            port: port.id,
+            conf,
+            region: plan.app_len,
+        })
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn ip(&self) -> Ipv4Addr {
+        self.conf.ip
+    }
+
+    /// Its port on the network.
+    #[must_use]
+    pub fn port(&self) -> PortId {
+        self.port
+    }
+
+    /// Its port's Ethernet address.
+    #[must_use]
+    pub fn mac(&self) -> MacAddr {
+        self.conf.port.mac
+    }
+
+    /// What its cores count.
+    #[must_use]
+    pub fn counters(&self) -> &[Arc<CoreCounters>] {
+        &self.counters
+    }
+
+    /// What its slow path counts.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.control.counts()
+    }
+
+    /// Attaches an application with so many contexts and ordinary queues.
+    ///
+    /// # Errors
+    /// The service refuses it.
+    pub fn attach(&mut self, contexts: usize) -> io::Result<App> {
+        self.attach_with(contexts, Queues::default())
+    }
+
+    /// Attaches an application whose queues have these lengths.
+    ///
+    /// # Errors
+    /// The service refuses it.
+    pub fn attach_with(&mut self, contexts: usize, queues: Queues) -> io::Result<App> {
+        let tenant = self.control.join(Newcomer {
+            legacy: false,
+            pid: 0,
+            low_ports: true,
+        })?;
+        let gone = || io::Error::other("the region is gone");
+        let base = self.control.region_base(tenant).ok_or_else(gone)?;
+        let mut app = App::new(tenant, &self.arena, base, self.region);
+        for _ in 0..contexts {
+            app.add_context(&mut self.control, queues)?;
+        }
+        Ok(app)
+    }
+
+    /// An application dies.
+    pub fn kill(&mut self, app: App) {
+        let tenant = app.tenant();
+        drop(app);
+        self.control.leave(tenant);
+    }
+
+    /// Applications that the service threw out since the last call.
+    pub fn expelled(&mut self) -> Vec<TenantId> {
+        self.control.expelled()
+    }
+
+    /// What is left of connections that should all be gone; `Ok` when nothing is.
+    ///
+    /// # Errors
+    /// Says what is left.
+    pub fn check_empty(&self) -> Result<(), String> {
+        let counts = self.control.counts();
+        if counts.connections + counts.opening > 0 {
+            return Err(format!("connections are left: {counts:?}"));
+        }
+        let entered = self.table.occupied();
+        if entered > 0 {
+            return Err(format!("{entered} entries are left in the table"));
+        }
+        let slow = OwnerId(0);
+        let lost = (0..self.flows.count())
+            .filter(|flow| self.flows.owner(*flow) != Some(slow))
+            .count();
+        if lost > 0 {
+            return Err(format!("{lost} flow slots did not come back"));
+        }
+        if self.cores.iter().any(Core::backlogged) {
+            return Err("a core still waits for room".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn turn(&mut self, now: Micros) -> bool {
+        let mut worked = false;
+        for core in &mut self.cores {
+            worked |= core.turn(now) || core.backlogged();
+        }
+        worked | self.control.turn(now)
+    }
+
+    pub(super) fn next_deadline(&self) -> Micros {
+        self.cores
+            .iter()
+            .filter_map(Core::next_deadline)
+            .chain([self.control.next_deadline()])
+            .min()
+            .unwrap_or(Micros::NEVER)
+    }
+}
+
+fn secrets(seed: u64) -> Secrets {
+    let mut random = Random::new(seed);
+    let mut secrets = Secrets {
+        isn: [0; 16],
+        random: [0; 16],
+    };
+    random.fill(&mut secrets.isn);
+    random.fill(&mut secrets.random);
+    secrets
+}

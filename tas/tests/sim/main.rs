@@ -1,0 +1,88 @@
+//! The service in one thread, on virtual time and a network in memory.
+//!
+//! `TAS_SIM_SEEDS` scales how many seeds are tried, in percent.
+
+use tas::nic::sim::Path;
+use tas::sim::{HostConf, HostIndex, Step, World};
+use tas::types::Micros;
+
+mod echo;
+mod programs;
+
+use programs::{Client, Server};
+
+const SERVER: [u8; 4] = [10, 0, 0, 1];
+const CLIENT: [u8; 4] = [10, 0, 0, 2];
+const PORT: u16 = 80;
+
+/// The seeds to try: `usual` of them unless the environment says otherwise.
+fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let percent = std::env::var("TAS_SIM_SEEDS")
+        .ok()
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(100);
+    0..(usual * percent / 100).max(1)
+}
+
+/// A server and a client, each on a host of its own.
+struct Pair {
+    world: World,
+    there: HostIndex,
+    here: HostIndex,
+    server: Server,
+}
+
+impl Pair {
+    fn new(seed: u64, conf: impl Fn(HostConf) -> HostConf) -> Pair {
+        let mut world = World::new(seed);
+        let there = world.add(conf(HostConf::new(SERVER))).unwrap();
+        let here = world.add(conf(HostConf::new(CLIENT))).unwrap();
+        let app = world.host(there).attach(2).unwrap();
+        let server = Server::new(app, 2, PORT, 4);
+        Pair {
+            world,
+            there,
+            here,
+            server,
+        }
+    }
+
+    fn client(&mut self, conns: usize, seed: u64) -> Client {
+        let app = self.world.host(self.here).attach(2).unwrap();
+        Client::new(app, 2, (SERVER.into(), PORT), conns, seed)
+    }
+
+    fn set_paths(&mut self, path: Path) {
+        for host in [self.there, self.here] {
+            let port = self.world.host(host).port();
+            self.world.network.set_path(port, path);
+        }
+    }
+
+    fn heal(&mut self) {
+        self.set_paths(Path::default());
+    }
+
+    /// Runs until the client is done.
+    fn run(&mut self, client: &mut Client, span: Micros) -> bool {
+        let server = &mut self.server;
+        self.world.run(span, |_, _| {
+            let worked = server.poll() | client.poll();
+            match (client.done(), worked) {
+                (true, _) => Step::Done,
+                (_, true) => Step::Worked,
+                _ => Step::Idle,
+            }
+        })
+    }
+
+    /// Ends both applications, and checks that nothing is left of their connections.
+    fn assert_empty(mut self, client: Client) {
+        self.world.host(self.here).kill(client.app);
+        self.world.host(self.there).kill(self.server.app);
+        self.world.rest(Micros::from_millis(600_000));
+        for host in [self.here, self.there] {
+            self.world.host(host).check_empty().unwrap();
+        }
+    }
+}
