@@ -40,8 +40,12 @@ pub(super) struct Early {
 /// Whether an update came in its turn.
 #[derive(PartialEq, Eq)]
 enum Order {
+    /// It did, or is of no use any more.
     Taken,
+    /// Another one of its flow comes before it.
     TooEarly,
+    /// The flow does not belong to the application, as far as this core knows.
+    Unknown,
 }
 
 /// A flow that changes its context, and the mark up to which the old one must have read.
@@ -54,15 +58,22 @@ pub(super) struct Moving {
 impl<Q: NicQueue> Core<Q> {
     /// Does what the slow path asks.
     pub(super) fn take_messages(&mut self) -> bool {
+        let worked = self.take_up_to(MESSAGES);
+        worked | self.finish_moves()
+    }
+
+    fn take_up_to(&mut self, most: usize) -> bool {
+        self.in_message = true;
         let mut worked = false;
-        for _ in 0..MESSAGES {
+        for _ in 0..most {
             let Some(message) = self.slow.receive() else {
                 break;
             };
             worked = true;
             self.message(message);
         }
-        worked | self.finish_moves()
+        self.in_message = false;
+        worked
     }
 
     fn message(&mut self, message: ToFast) {
@@ -273,7 +284,18 @@ impl<Q: NicQueue> Core<Q> {
                 bump,
                 until: self.now + PATIENCE,
             };
-            if self.bump(&update) == Order::TooEarly && self.early.len() < EARLY_MAX {
+            let mut order = self.bump(&update);
+            if order == Order::Unknown && !self.in_message {
+                // The slow path tells this core of a flow before it tells the application, but
+                // both may have happened since the messages were read.
+                self.take_up_to(usize::MAX);
+                order = self.bump(&update);
+                if order == Order::Unknown {
+                    self.counters.app_stale_entries.add(1);
+                    continue;
+                }
+            }
+            if order != Order::Taken && self.early.len() < EARLY_MAX {
                 self.early.push(update);
             }
         }
@@ -301,7 +323,7 @@ impl<Q: NicQueue> Core<Q> {
         }
         let mut early = std::mem::take(&mut self.early);
         let before = early.len();
-        early.retain(|update| self.bump(update) == Order::TooEarly && update.until > self.now);
+        early.retain(|update| self.bump(update) != Order::Taken && update.until > self.now);
         let worked = early.len() < before;
         self.early = early;
         worked
@@ -316,15 +338,21 @@ impl<Q: NicQueue> Core<Q> {
             ..
         } = update;
         let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
-            self.counters.app_stale_entries.add(1);
-            return Order::Taken;
+            return Order::Unknown;
         };
         // Any context of the application may post: several threads share connections, and move
         // them.
-        let posts = matches!(slot.app.owner, Owner::Context | Owner::Moving);
-        let live = slot.app.installed && !slot.app.ended && posts;
         let owner = slot.app.context();
-        if !live || (owner != *context && !self.contexts.same_tenant(owner, *context)) {
+        let known = match slot.app.owner {
+            Owner::Context | Owner::Moving => {
+                owner == *context || self.contexts.same_tenant(owner, *context)
+            }
+            Owner::Backlog | Owner::Orphan => false,
+        };
+        if !slot.app.installed || !known {
+            return Order::Unknown;
+        }
+        if slot.app.ended {
             self.counters.app_stale_entries.add(1);
             return Order::Taken;
         }

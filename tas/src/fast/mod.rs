@@ -106,6 +106,8 @@ pub struct Core<Q: NicQueue> {
     slow: SlowLink,
     moving: Vec<Moving>,
     early: Vec<Early>,
+    /// A message of the slow path is being handled.
+    in_message: bool,
     /// Flows whose timers have run out; empty between turns.
     due: Vec<FlowId>,
     waker: Arc<Waker>,
@@ -134,6 +136,7 @@ impl<Q: NicQueue> Core<Q> {
             slow: SlowLink::new(parts.from_slow, parts.to_slow, parts.slow_waker),
             moving: Vec::new(),
             early: Vec::new(),
+            in_message: false,
             due: Vec::new(),
             waker: parts.waker,
             counters: parts.counters,
