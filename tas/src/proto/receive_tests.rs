@@ -286,14 +286,14 @@ mod window_rfc9293_3_8_6 {
             ..init()
         };
         let mut t = Trace::new(scaled);
-        recv!(t, len: 1000);
+        recv!(t, len: 1500);
         t.timer();
-        // One unit less than the buffer: 1000 bytes of it are in use.
-        acks!(t, window: (((1u32 << 26) - 1000) >> 11) as u16);
-        recv!(t, seq: 6001, len: 10);
-        t.timer();
+        let field = (((1u32 << 26) - 1500) >> 11) as u16;
+        acks!(t, window: field);
         // Rounded up: the right edge does not move back.
-        acks!(t, ack: 6011, window: (((1u32 << 26) - 1000) >> 11) as u16);
+        recv!(t, seq: 6501, len: 10);
+        t.timer();
+        acks!(t, ack: 6511, window: field);
     }
 
     #[test]

@@ -124,6 +124,23 @@ mod window_rfc9293_3_8_6 {
     }
 
     #[test]
+    fn its_right_edge_stays_when_an_older_segment_acknowledges() {
+        let mut t = Trace::new(init());
+        t.write(2000);
+        sends!(t);
+        sends!(t);
+        recv!(t, seq: 5001, len: 10, window: 3000);
+        recv!(t, seq: 5011, len: 10, window: 3000);
+        assert_eq!(
+            recv!(t, seq: 5001, len: 10, ack: 2001, window: 9000)
+                .notice
+                .tx_bump,
+            1000
+        );
+        assert_eq!(t.host.st.rx_remote_avail, 2000);
+    }
+
+    #[test]
     fn an_update_alone_releases_data() {
         let mut t = Trace::new(FlowInit {
             snd_wnd: 0,
