@@ -155,7 +155,7 @@ impl<'a> Tas<'a> {
         state
             .out
             .lines()
-            .filter(|line| line.starts_with("flow ID"))
+            .filter(|line| line.starts_with("flow "))
             .count()
     }
 

@@ -11,10 +11,10 @@ const ETIMEDOUT: &str = "errno=110 ";
 const EHOSTUNREACH: &str = "errno=113 ";
 const ENETUNREACH: &str = "errno=101 ";
 
-/// Timeouts so short that giving up takes less than a second.
+/// Timeouts so short that giving up takes a second or two.
 fn impatient() -> TasOptions {
     TasOptions::new()
-        .arg("--arp-timeout-max=100000")
+        .arg("--arp-timeout-max=1000000")
         .arg("--tcp-handshake-retries=4")
 }
 

@@ -316,6 +316,8 @@ fn huge_pages() {
             .success()
             .says("verify: ok 4000000 bytes");
         tas.stop();
+        let files = net.run(Side::Near, "ls", ["-A", HUGE_DIR]).out;
+        assert!(files.is_empty(), "left behind: {files}");
         assert_eq!(free_pages(), free, "huge pages are left in use");
     }
 }
