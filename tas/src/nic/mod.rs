@@ -27,7 +27,7 @@ pub struct PortInfo {
     pub mtu: u16,
     /// Number of receive queues, equal to the number of transmit queues.
     pub queues: u16,
-    /// The port fills in IPv4 and TCP checksums of frames marked with
+    /// The port fills in the TCP checksum of frames marked with
     /// [`Frame::offload_checksums`]; false: the sender must compute them.
     pub tx_checksum_offload: bool,
     /// [`Frame::rx_checksum`] can say something other than
@@ -67,12 +67,12 @@ pub trait Frame: Send {
     /// What the port found out about the checksums on receipt.
     fn rx_checksum(&self) -> RxChecksum;
 
-    /// Asks the port to fill in the IPv4 header checksum and the TCP checksum.
+    /// Asks the port to fill in the TCP checksum.
     ///
     /// Lengths are in bytes, `l4_len` is that of the TCP header with options.
-    /// The IPv4 checksum field must hold 0 and the TCP checksum field the
-    /// folded, uncomplemented sum of the pseudo header, which is what
-    /// hardware wants to find there. Only valid on a port whose
+    /// The IPv4 header must carry its checksum already, and the TCP checksum
+    /// field the folded, uncomplemented sum of the pseudo header, which is
+    /// what hardware wants to find there. Only valid on a port whose
     /// [`PortInfo::tx_checksum_offload`] is true.
     fn offload_checksums(&mut self, l2_len: u8, l3_len: u8, l4_len: u8);
 

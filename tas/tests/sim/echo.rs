@@ -52,9 +52,9 @@ fn transfer(seed: u64, conf: impl Fn(HostConf) -> HostConf) -> (Pair, Client) {
 
 #[test]
 fn bytes_survive_bad_networks() {
-    for seed in seeds(200) {
+    for seed in seeds(400) {
         let (mut pair, client) = transfer(seed, |conf| conf);
-        assert_eq!(client.finished + client.failed.len(), 4, "seed {seed}");
+        assert_eq!(client.finished, 4, "seed {seed}");
         assert_eq!(client.resets, 0, "seed {seed}");
         pair.heal();
         pair.assert_empty(client);
@@ -68,7 +68,7 @@ fn segments_may_arrive_on_any_core() {
             conf.port.steering = Steering::Random;
             conf.with("--fp-cores-max=3")
         });
-        assert_eq!(client.finished + client.failed.len(), 4, "seed {seed}");
+        assert_eq!(client.finished, 4, "seed {seed}");
         pair.heal();
         pair.assert_empty(client);
     }
@@ -82,7 +82,7 @@ fn the_port_computes_checksums() {
             conf.port.rx_checksum_offload = true;
             conf
         });
-        assert_eq!(client.finished + client.failed.len(), 4, "seed {seed}");
+        assert_eq!(client.finished, 4, "seed {seed}");
     }
 }
 

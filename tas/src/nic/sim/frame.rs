@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tas_wire::{Packet, Verify, checksum, ethernet, parse_with};
+use tas_wire::{Packet, Verify, checksum, parse_with};
 
 use crate::nic::{Frame, RxChecksum};
 
@@ -33,20 +33,14 @@ impl Pool {
     }
 }
 
-/// Header lengths of a frame whose checksums the port is to fill in.
-#[derive(Clone, Copy, Debug)]
-struct Offload {
-    l2: usize,
-    l3: usize,
-}
-
 /// A frame of the simulated port.
 #[derive(Debug)]
 pub struct SimFrame {
     bytes: Vec<u8>,
     capacity: usize,
     checksum: RxChecksum,
-    offload: Option<Offload>,
+    /// Where the TCP header begins of a frame whose checksum the port is to fill in.
+    tcp_at: Option<usize>,
     pool: Arc<Pool>,
 }
 
@@ -57,7 +51,7 @@ impl SimFrame {
             bytes: Vec::new(),
             capacity,
             checksum: RxChecksum::Unknown,
-            offload: None,
+            tcp_at: None,
             pool: Arc::clone(pool),
         })
     }
@@ -76,8 +70,8 @@ impl SimFrame {
 
     /// The bytes as they go out, with the checksums that the port was asked for.
     pub(super) fn transmit(mut self) -> Vec<u8> {
-        if let Some(offload) = self.offload {
-            fill_in(&mut self.bytes, offload);
+        if let Some(at) = self.tcp_at {
+            fill_in(&mut self.bytes, at);
         }
         std::mem::take(&mut self.bytes)
     }
@@ -85,16 +79,12 @@ impl SimFrame {
 
 /// What hardware does: sums up what it finds, the TCP checksum field included, which holds the
 /// pseudo header's sum.
-fn fill_in(bytes: &mut [u8], offload: Offload) {
-    let Offload { l2, l3 } = offload;
-    let (ip_sum, tcp_sum) = (l2 + 10, l2 + l3 + 16);
-    if bytes.len() < tcp_sum + 2 {
-        return;
+fn fill_in(bytes: &mut [u8], tcp_at: usize) {
+    let field = tcp_at + 16;
+    if bytes.len() >= field + 2 {
+        let sum = checksum::ones_complement_sum(&bytes[tcp_at..], checksum::Sum::default());
+        bytes[field..field + 2].copy_from_slice(&sum.finish().to_be_bytes());
     }
-    let ip = checksum::ipv4_header(&bytes[l2..l2 + l3]);
-    bytes[ip_sum..ip_sum + 2].copy_from_slice(&ip.to_be_bytes());
-    let tcp = checksum::ones_complement_sum(&bytes[l2 + l3..], checksum::Sum::default()).finish();
-    bytes[tcp_sum..tcp_sum + 2].copy_from_slice(&tcp.to_be_bytes());
 }
 
 impl Drop for SimFrame {
@@ -129,10 +119,7 @@ impl Frame for SimFrame {
     }
 
     fn offload_checksums(&mut self, l2_len: u8, l3_len: u8, _l4_len: u8) {
-        self.offload = Some(Offload {
-            l2: l2_len.max(ethernet::HEADER_LEN as u8).into(),
-            l3: l3_len.max(20).into(),
-        });
+        self.tcp_at = Some(usize::from(l2_len) + usize::from(l3_len));
     }
 
     fn rss_hash(&self) -> Option<u32> {
