@@ -6,7 +6,9 @@
 //! Open   -> CloseRequested                         close
 //!        -> ResetClosing -> CloseRequested         reset by the peer, close
 //! OpenRequested, AcceptRequested -> CloseOpening   close before the answer
-//! CloseOpening -> CloseDeferred                    the service cannot cancel
+//! CloseOpening -> CloseOpened | CloseFailed        the answer to open or accept
+//!              -> CloseDeferred                    the service cannot cancel
+//! CloseDeferred, CloseOpened -> CloseRequested     close again, by address
 //! any of the closing states -> Closed              CONN_CLOSED
 //! Open   -> Moving -> Open                         move; as Open otherwise
 //! ```
@@ -41,6 +43,11 @@ pub enum Status {
     /// In use, and on its way to another context. Not a flag: the thread of
     /// the old context may be at work on those.
     Moving = 8,
+    /// Open to the service; waits for the answer to a close that was requested
+    /// before the connection's own address was known.
+    CloseOpened = 9,
+    /// The open failed; waits for the answer to a close that found nothing.
+    CloseFailed = 10,
 }
 
 /// The application called tx_close.
@@ -68,6 +75,8 @@ pub fn status(c: &FlextcpConnection) -> Option<Status> {
         6 => Status::CloseDeferred,
         7 => Status::ResetClosing,
         8 => Status::Moving,
+        9 => Status::CloseOpened,
+        10 => Status::CloseFailed,
         _ => return None,
     })
 }

@@ -173,7 +173,18 @@ fn connected(
         Some(Status::Open) => return deliver_early(ctx, conn, out),
         Some(Status::CloseOpening) => {
             // The answer to the close follows.
-            conn.with(|c| c.status = Status::CloseRequested as u8);
+            conn.with(|c| {
+                let opened = answer.status == 0;
+                if opened {
+                    install(c, answer);
+                }
+                let next = if opened {
+                    Status::CloseOpened
+                } else {
+                    Status::CloseFailed
+                };
+                c.status = next as u8;
+            });
             return Step::Done;
         }
         Some(Status::CloseDeferred) => return close_now(ctx, conn, answer, out),
@@ -212,6 +223,12 @@ fn close_now(
         return step;
     }
     conn.with(|c| install(c, answer));
+    close_again(ctx, conn)
+}
+
+/// Repeats a close that the service did not understand, now that the
+/// connection's addresses are known.
+fn close_again(ctx: &mut FlextcpContext, conn: ConnRef) -> Step {
     match calls::request_close(ctx, conn, Abort::Reset) {
         Ok(()) => {
             conn.with(|c| c.status = Status::CloseRequested as u8);
@@ -236,11 +253,10 @@ fn closed(
             conn.with(|c| c.status = Status::CloseDeferred as u8);
             return Step::Done;
         }
-        (Some(Status::CloseOpening), _) => 0,
+        (Some(Status::CloseOpened), _) if answer.status != 0 => return close_again(ctx, conn),
+        (Some(Status::CloseOpening | Status::CloseOpened | Status::CloseFailed), _) => 0,
         _ => return Step::Done,
     };
-    // An open that failed meanwhile leaves nothing to close, which is as asked.
-    let status = if status == -libc::ENOTCONN { 0 } else { status };
     if emit(Event::Closed(conn, event_status(status)), out) == Step::Blocked {
         return Step::Blocked;
     }

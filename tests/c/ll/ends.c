@@ -291,6 +291,23 @@ static void close_is_repeated_after_open(void)
   expect_closed(0, 0);
 }
 
+/* It looks connections up by their addresses, which a close that crosses the
+ * answer to open does not know. */
+static void close_is_repeated_by_address(void)
+{
+  h_start_plain();
+  h_context(&ctx);
+  CHECK(flextcp_connection_open(&ctx, &conn, PEER_IP, 80) == 0);
+  CHECK(h_request(0, &out) == KERNEL_APPOUT_CONN_OPEN);
+  CHECK(flextcp_connection_close(&ctx, &conn) == 0);
+  CHECK(h_request(0, &out) == KERNEL_APPOUT_CONN_CLOSE);
+  CHECK(h_opened(0, &conn, &buffers, 0, 0) == 0);
+  CHECK(h_status(0, KERNEL_APPIN_STATUS_CONN_CLOSE, &conn, -1) == 0);
+  CHECK(poll_n(8) == 0);
+  expect_close_request(KERNEL_APPOUT_CLOSE_RESET);
+  expect_closed(0, 0);
+}
+
 static void refused_close_and_failed_open(void)
 {
   h_start_plain();
@@ -485,6 +502,7 @@ int main(void)
       TEST(close_crosses_the_answer_to_open),
       TEST(close_crosses_a_failed_open),
       TEST(close_is_repeated_after_open),
+      TEST(close_is_repeated_by_address),
       TEST(refused_close_and_failed_open),
       TEST(close_while_accepting),
       TEST(reset_by_the_peer),

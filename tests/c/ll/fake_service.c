@@ -24,6 +24,7 @@
 #define KERNEL_QUEUE 16
 #define BUFFER 1024
 #define MAX_CONTEXTS 16
+#define MAX_WAITING 4096
 #define MAX_CORES 16
 #define MAX_CONNS 1024
 #define POLL_CYCLE_APP 2000000ull
@@ -35,6 +36,9 @@ struct context {
   struct kernel_appout *out;
   struct kernel_appin *in;
   uint32_t out_next, in_next;
+  /* Answers that wait for room. */
+  struct kernel_appin waiting[MAX_WAITING];
+  uint32_t waiting_first, waiting_num;
   uint32_t rx_len, tx_len;
   uint8_t *rx[MAX_CORES], *tx[MAX_CORES];
   uint32_t rx_next[MAX_CORES], tx_next[MAX_CORES];
@@ -166,16 +170,38 @@ static void kick(struct context *ctx)
 
 static void answer(struct context *ctx, uint8_t type, const struct kernel_appin *in)
 {
-  struct kernel_appin *slot = &ctx->in[ctx->in_next];
+  struct kernel_appin *place;
 
-  while (__atomic_load_n(&slot->type, __ATOMIC_ACQUIRE) != 0) {
-    kick(ctx);
-    usleep(100);
+  if (ctx->waiting_num == MAX_WAITING) {
+    fprintf(stderr, "fake_service: too many answers wait\n");
+    exit(99);
   }
-  memcpy(slot, in, sizeof(*slot) - 1);
-  __atomic_store_n(&slot->type, type, __ATOMIC_RELEASE);
-  ctx->in_next = (ctx->in_next + 1) % KERNEL_QUEUE;
-  kick(ctx);
+  place = &ctx->waiting[(ctx->waiting_first + ctx->waiting_num++) % MAX_WAITING];
+  *place = *in;
+  place->type = type;
+}
+
+static int send_answers(struct context *ctx)
+{
+  struct kernel_appin *slot, *next;
+  int busy = 0;
+
+  while (ctx->waiting_num > 0) {
+    slot = &ctx->in[ctx->in_next];
+    next = &ctx->waiting[ctx->waiting_first];
+    if (__atomic_load_n(&slot->type, __ATOMIC_ACQUIRE) != 0)
+      break;
+    memcpy(slot, next, sizeof(*slot) - 1);
+    __atomic_store_n(&slot->type, next->type, __ATOMIC_RELEASE);
+    ctx->in_next = (ctx->in_next + 1) % KERNEL_QUEUE;
+    ctx->waiting_first = (ctx->waiting_first + 1) % MAX_WAITING;
+    ctx->waiting_num--;
+    busy = 1;
+  }
+  if (busy)
+    kick(ctx);
+  /* Nobody would tell when there is room. */
+  return busy || ctx->waiting_num > 0;
 }
 
 static void open_conn(unsigned index, const struct kernel_appout *out)
@@ -347,6 +373,7 @@ static int work(void)
 
   for (i = 0; i < num_contexts; i++) {
     busy |= poll_requests(i);
+    busy |= send_answers(&contexts[i]);
     for (core = 0; core < cores; core++)
       busy |= poll_updates(i, core);
   }
