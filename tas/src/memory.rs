@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use tas_abi::memif::{
     FLEXNIC_FLAG_HUGEPAGES, FLEXNIC_INFO_BYTES, FLEXNIC_PL_FLOWHT_ENTRIES, FLEXNIC_PL_FLOWST_NUM,
     FlexnicInfo, InfoAddr, InfoExt, InfoRoute, PlMem, TAS_INFO_EXT_OFF, TAS_INFO_EXT_VERSION,
@@ -38,6 +40,11 @@ pub enum MemoryError {
         .0.map_or("unknown".to_owned(), |pid| pid.to_string())
     )]
     Running(Option<u32>),
+    /// Another service uses the same huge pages directory.
+    #[error(
+        "another tas, perhaps in another namespace, uses {0}; give this one a huge page file system of its own at /dev/hugepages, or run it with --fp-no-hugepages"
+    )]
+    InUse(PathBuf),
     /// The pool of huge pages is too small.
     #[error(
         "{needed} huge pages of 2 MiB are needed and {free} are free: add to /proc/sys/vm/nr_hugepages, ask for less with --shm-len or --no-legacy, or run with --fp-no-hugepages"
@@ -173,15 +180,17 @@ impl Memory {
             )?;
         let plan = ArenaPlan::new(config);
         let huge = config.fp.hugepages;
-        remove_stale();
+        let dir = if huge { HUGE_DIR } else { SHM_DIR };
+        remove_stale(dir)?;
         if huge {
             check_huge_pages(plan.legacy_len + INTERNAL_LEN)?;
         }
-        let dir = if huge { HUGE_DIR } else { SHM_DIR };
         let (mode, group) = (config.shm_mode, config.shm_group);
 
         let internal_file = NamedFile::create(dir, "tas_internal", INTERNAL_LEN, 0o600)?;
         let internal = &internal_file.backing;
+        flock(internal.fd(), FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| io_error("cannot lock tas_internal")(error.into()))?;
         internal
             .reserve(0, INTERNAL_LEN)
             .map_err(io_error("cannot take memory for tas_internal"))?;
@@ -348,13 +357,19 @@ fn info_ext(config: &Config) -> InfoExt {
     ext
 }
 
-/// A crashed service's files keep their huge pages until they go.
-fn remove_stale() {
-    for name in ["tas_memory", "tas_internal"] {
-        for dir in [SHM_DIR, HUGE_DIR] {
-            let _ = fs::remove_file(Path::new(dir).join(name));
-        }
+/// Removes what a crashed service has left in a directory: its files keep their pages until they
+/// go. A service that runs, though in another mount namespace, keeps its files locked.
+fn remove_stale(dir: &str) -> Result<(), MemoryError> {
+    let path = Path::new(dir).join("tas_internal");
+    if let Ok(left) = fs::File::open(&path)
+        && flock(&left, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
+    {
+        return Err(MemoryError::InUse(path));
     }
+    for name in ["tas_memory", "tas_internal"] {
+        let _ = fs::remove_file(Path::new(dir).join(name));
+    }
+    Ok(())
 }
 
 fn check_huge_pages(bytes: u64) -> Result<(), MemoryError> {

@@ -272,7 +272,8 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps the first `len` bytes (a whole number of pages) of `fd`.
+    /// Maps the first `len` bytes (a whole number of pages) of `fd`. Huge pages are not set
+    /// aside for all of them: whoever made the memory [reserves](Backing::reserve) what it uses.
     pub fn new(fd: BorrowedFd<'_>, len: u64, writable: bool) -> io::Result<Mapping> {
         let identity = Backing::identity(fd)?;
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -283,7 +284,7 @@ impl Mapping {
                 ptr::null_mut(),
                 len,
                 protection,
-                libc::MAP_SHARED,
+                libc::MAP_SHARED | libc::MAP_NORESERVE,
                 fd.as_raw_fd(),
                 0,
             )
