@@ -209,6 +209,11 @@ fn arguments(options: &EalOptions, prefix: Option<&str>) -> Result<Vec<CString>,
         all.push("-m".into());
         all.push(no_huge_megabytes(options).to_string());
     }
+    // No file must hold huge pages after the service ends, however it ends.
+    let no_files = ["--no-huge", "--in-memory", "--huge-unlink"];
+    if !no_files.iter().any(|name| gives(&options.extra, name)) {
+        all.push("--huge-unlink".into());
+    }
     all.extend(options.extra.iter().cloned());
     all.into_iter()
         .map(|a| CString::new(a.as_str()).map_err(|_| NicError::BadArgument(a)))

@@ -49,6 +49,14 @@ fn memory_without_huge_pages_grows_with_cores_and_frames() {
 }
 
 #[test]
+fn huge_pages_leave_no_files_behind() {
+    let unlinks = |extra: &[&str]| argv(&options(extra, 1)).contains(&"--huge-unlink".to_string());
+    assert!(unlinks(&[]));
+    assert!(!unlinks(&["--no-huge"]));
+    assert!(!unlinks(&["--in-memory"]));
+}
+
+#[test]
 fn an_argument_with_a_zero_byte_is_refused() {
     assert!(matches!(
         arguments(&options(&["a\0b"], 1), None),
