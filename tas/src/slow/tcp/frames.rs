@@ -38,8 +38,10 @@ impl TcpControl {
             self.counts.not_ours += 1;
             return false;
         }
-        let spoofed = self.cfg.is_local(src) && eth.src != self.cfg.mac;
-        if !self.cfg.is_host(src) && !self.cfg.is_local(src) || spoofed || !eth.src.is_unicast() {
+        // What we send to ourselves comes back over a looped port, whose address may be all zeros.
+        let looped = eth.src == self.cfg.mac && self.cfg.is_local(src);
+        let believable = self.cfg.is_host(src) && !self.cfg.is_local(src) && eth.src.is_unicast();
+        if !looped && !believable {
             self.counts.bad_source += 1;
             return false;
         }

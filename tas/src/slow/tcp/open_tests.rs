@@ -368,3 +368,21 @@ fn a_syn_is_repeated_to_where_the_neighbour_is_now() {
     net.pass_to_deadline();
     assert_eq!(net.sent().mac, moved);
 }
+
+/// A looped-back port gives back what it sends, and need not have an Ethernet address.
+#[test]
+fn connects_to_itself_over_a_looped_port() {
+    let cfg = super::TcpControlConfig {
+        mac: MacAddr::ZERO,
+        ..config()
+    };
+    let mut net = Net::with(cfg);
+    net.tcp.listen_open(&mut net.w, APP, 1, 80, 8, false);
+    net.w.forget_answers();
+    net.tcp.open(&mut net.w, APP, 5, IP, 80);
+    for _ in 0..3 {
+        let (core, frame) = net.sent_frame();
+        net.recv_raw(core, &frame);
+    }
+    assert_eq!(net.tcp.counts().connections, 2);
+}
