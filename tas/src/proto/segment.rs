@@ -97,9 +97,18 @@ impl Flow<'_> {
         let in_window = acceptable(seg.seq, seg.seq_len(), self.rcv_nxt(), self.st.rx_avail);
         if !in_window {
             if reset {
-                return; // RFC 5961 §3.2, case 3.
+                // RFC 5961 §3.2, case 3. But a peer of which a whole window was lost resets just
+                // beyond it: it is asked, as within the window, or we would wait for ever.
+                if seg.seq == self.rcv_nxt() + self.st.rx_avail {
+                    self.challenge(now);
+                }
+                return;
             }
-            self.answer_unacceptable(seg, now);
+            // What is taken nevertheless and has no data needs no answer. It would come out of the
+            // allowance for challenges, which a reset after it may need.
+            if !self.is_bare_ack_at_edge(seg) {
+                self.answer_unacceptable(seg, now);
+            }
             if !self.is_ack_allowed(seg) {
                 return;
             }
@@ -130,16 +139,19 @@ impl Flow<'_> {
 
     /// Segments out of the window whose ACK counts nevertheless.
     fn is_ack_allowed(&self, seg: &Segment) -> bool {
-        // "Special allowance should be made to accept valid ACKs" beside a closed window. With
-        // an open window that is full of data beyond a hole, an ACK without data stands at the
-        // same place.
+        // "Special allowance should be made to accept valid ACKs" beside a closed window.
         let at_edge = seg.seq == self.rcv_nxt() + self.st.rx_avail;
         // Each side may have received more than the other knows: both probed a closed window at
         // once, say, and both took the byte. Then each finds all that the other sends too old,
         // for ever unless the ACKs count (RFC 9293 §3.10.7.4 refers to
         // draft-gont-tcpm-tcp-seq-validation).
         let old = self.rcv_nxt().since(seg.seq) <= self.st.rx_len;
-        old || (at_edge && (self.st.rx_avail == 0 || seg.seq_len() == 0))
+        old || (at_edge && self.st.rx_avail == 0) || self.is_bare_ack_at_edge(seg)
+    }
+
+    /// An ACK without data just beyond the window, which is full of data beyond a hole.
+    fn is_bare_ack_at_edge(&self, seg: &Segment) -> bool {
+        seg.seq_len() == 0 && seg.seq == self.rcv_nxt() + self.st.rx_avail
     }
 
     /// Fills in what follows from the flow's state.

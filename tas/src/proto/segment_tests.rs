@@ -158,7 +158,20 @@ mod reset_rfc5961_3 {
     fn outside_of_the_window_is_ignored() {
         let mut t = Trace::new(init());
         assert_eq!(recv!(t, seq: 5000, flags: RST), Received::default());
-        assert_eq!(recv!(t, seq: 13_001, flags: RST), Received::default());
+        assert_eq!(recv!(t, seq: 13_002, flags: RST), Received::default());
+    }
+
+    /// A whole window was lost, and what follows is at its edge: ACKs, however many, and the
+    /// reset, which is asked for again.
+    #[test]
+    fn at_the_edge_of_the_window_is_challenged() {
+        let mut t = Trace::new(init());
+        for _ in 0..20 {
+            assert_eq!(recv!(t, seq: 13_001), Received::default());
+        }
+        assert!(recv!(t, seq: 13_001, flags: RST).ack);
+        acks!(t, seq: 1001, ack: 5001);
+        assert_eq!(recv!(t, seq: 5001, flags: RST).end, Some(End::Reset));
     }
 
     #[test]
