@@ -246,9 +246,10 @@ impl App {
 
     /// Moves a connection to another context.
     pub fn move_to(&mut self, name: ConnName, context: usize) {
-        let Some(conn) = self.conns.get(&name) else {
+        let Some(conn) = self.conns.get_mut(&name) else {
             return;
         };
+        conn.moving = true;
         let request = AppoutConnMove {
             opaque: name.0,
             remote_ip: conn.remote.0.to_bits(),
@@ -449,10 +450,11 @@ impl App {
             }
             AppinMsg::StatusConnMove(m) => {
                 let name = ConnName(m.opaque);
-                if m.status == 0
-                    && let Some(conn) = self.conns.get_mut(&name)
-                {
-                    conn.context = context;
+                if let Some(conn) = self.conns.get_mut(&name) {
+                    conn.moving = false;
+                    if m.status == 0 {
+                        conn.context = context;
+                    }
                 }
                 Some(Event::Moved(name, m.status))
             }

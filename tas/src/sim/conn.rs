@@ -44,6 +44,8 @@ pub struct Conn {
     pub tx_closed: bool,
     /// It was reset.
     pub reset: bool,
+    /// A request to move it is under way.
+    pub moving: bool,
     /// Number of the next update.
     pub bump_seq: u16,
     /// Bytes received that were not read yet.
@@ -76,6 +78,7 @@ impl Conn {
             rx_closed: false,
             tx_closed: false,
             reset: false,
+            moving: false,
             bump_seq: 0,
             readable: 0,
             writable: 0,

@@ -31,6 +31,9 @@ pub struct HostConf {
     pub options: Vec<String>,
     /// Most flows.
     pub flows: u32,
+    /// Bytes of each queue between an application and the slow path; even less than the options
+    /// admit.
+    pub kernel_queue: u32,
 }
 
 impl HostConf {
@@ -44,6 +47,7 @@ impl HostConf {
             ip,
             options: Vec::new(),
             flows: 1024,
+            kernel_queue: 4096,
         }
     }
 
@@ -60,19 +64,17 @@ impl HostConf {
             format!("--ip-addr={}/24", self.ip),
             "--no-legacy".to_owned(),
         ];
-        // The first of two equal options would be an error.
-        let given = |name: &str| self.options.iter().any(|option| option.starts_with(name));
+        let name = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
+        let given: Vec<String> = self.options.iter().map(|option| name(option)).collect();
         let defaults = [
             "--app-shm-len=16777216",
             "--app-shm-total=268435456",
-            "--app-kin-len=4096",
-            "--app-kout-len=4096",
             "--cc=const-rate",
             "--arp-timeout=500",
             "--allow-low-ports",
         ]
         .into_iter()
-        .filter(|option| !given(option.split('=').next().unwrap_or(option)));
+        .filter(|option| !given.contains(&name(option)));
         let args = fixed
             .into_iter()
             .chain(defaults.map(str::to_owned))
@@ -149,8 +151,8 @@ impl Host {
             token,
             table: Arc::clone(&table),
             queues: QueueConf {
-                requests_len: config.app_kin_len,
-                answers_len: config.app_kout_len,
+                requests_len: conf.kernel_queue,
+                answers_len: conf.kernel_queue,
                 poll_cycle_app: u64::MAX,
             },
             internal: None,

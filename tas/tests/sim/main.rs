@@ -6,8 +6,15 @@ use tas::nic::sim::Path;
 use tas::sim::{HostConf, HostIndex, Step, World};
 use tas::types::Micros;
 
+mod close;
 mod echo;
+mod hostile;
+mod link;
+mod opening;
+mod ports;
 mod programs;
+mod queues;
+mod rates;
 
 use programs::{Client, Server};
 
@@ -47,9 +54,13 @@ impl Pair {
         }
     }
 
+    fn address(&self) -> (std::net::Ipv4Addr, u16) {
+        (SERVER.into(), PORT)
+    }
+
     fn client(&mut self, conns: usize, seed: u64) -> Client {
         let app = self.world.host(self.here).attach(2).unwrap();
-        Client::new(app, 2, (SERVER.into(), PORT), conns, seed)
+        Client::new(app, 2, self.address(), conns, seed)
     }
 
     fn set_paths(&mut self, path: Path) {
@@ -74,6 +85,25 @@ impl Pair {
                 _ => Step::Idle,
             }
         })
+    }
+
+    /// Both applications' connections and the hosts' counters, for failures.
+    fn describe(&mut self, client: &Client) -> String {
+        let mut text = String::new();
+        for app in [&client.app, &self.server.app] {
+            for (name, conn) in app.conns().filter(|(_, conn)| conn.open) {
+                text += &format!("{name:?} {conn:?}\n");
+            }
+        }
+        for host in [self.here, self.there] {
+            let host = self.world.host(host);
+            text += &format!("{:?}\n", host.counts());
+            for core in host.counters() {
+                let counted: Vec<_> = core.each().filter(|(_, n)| *n > 0).collect();
+                text += &format!("{counted:?}\n");
+            }
+        }
+        text
     }
 
     /// Ends both applications, and checks that nothing is left of their connections.

@@ -182,11 +182,12 @@ impl Client {
         self.talks.keys().copied().collect()
     }
 
-    pub fn progress(&self) -> u64 {
+    /// Bytes that came back on each connection.
+    pub fn received(&self) -> Vec<u64> {
         self.talks
             .values()
             .map(|talk| talk.received.position())
-            .sum()
+            .collect()
     }
 
     pub fn poll(&mut self) -> bool {
