@@ -1,12 +1,13 @@
 //! The applications' contexts that a core serves.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tas_abi::memif::{Arx, Atx};
 use tas_shm::{Arena, Consumer, Doorbell, Producer};
 
 use crate::link::ContextSetup;
-use crate::types::{ContextId, TenantId};
+use crate::types::{ContextId, FlowId, TenantId};
 
 /// No context has this index.
 const NONE: u16 = u16::MAX;
@@ -26,6 +27,10 @@ pub struct Context {
     posted: bool,
     /// Its application has been reported for breaking the rules.
     pub reported: bool,
+    /// Its updates that wait for earlier ones.
+    pub early: usize,
+    /// Flows with news that found the queue full.
+    pub delayed: VecDeque<FlowId>,
 }
 
 impl Context {
@@ -34,6 +39,15 @@ impl Context {
         let posted = self.events.push(event).is_ok();
         self.posted |= posted;
         posted
+    }
+
+    /// The next flow that waits for room, if there is some.
+    #[inline]
+    pub fn next_delayed(&mut self) -> Option<FlowId> {
+        if self.delayed.is_empty() || !self.events.has_room() {
+            return None;
+        }
+        self.delayed.pop_front()
     }
 }
 
@@ -77,6 +91,8 @@ impl Contexts {
             doorbell,
             posted: false,
             reported: false,
+            early: 0,
+            delayed: VecDeque::new(),
         });
         true
     }
@@ -116,6 +132,11 @@ impl Contexts {
         self.list.len()
     }
 
+    /// News wait for room in the queue of some application.
+    pub fn any_delayed(&self) -> bool {
+        self.list.iter().any(|context| !context.delayed.is_empty())
+    }
+
     /// Wakes the applications that may sleep and have been posted to.
     pub fn ring(&mut self) {
         for context in self.list.iter_mut().filter(|context| context.posted) {
@@ -124,8 +145,9 @@ impl Contexts {
         }
     }
 
+    /// The place of a context in the list.
     #[inline]
-    fn index(&self, id: ContextId) -> Option<usize> {
+    pub fn index(&self, id: ContextId) -> Option<usize> {
         let index = *self.by_id.get(usize::from(id.0))?;
         (index != NONE).then_some(usize::from(index))
     }

@@ -1,9 +1,6 @@
 //! What the slow path and the applications ask of flows: coming, going, moving, bumps and news.
 
-use tas_abi::memif::{
-    Arx, ArxConnUpdate, ArxMsg, AtxMsg, FLEXTCP_PL_ARX_FLRESET, FLEXTCP_PL_ARX_FLRXDONE,
-    FLEXTCP_PL_ATX_FLTXDONE, FlowSt,
-};
+use tas_abi::memif::{AtxMsg, FLEXTCP_PL_ATX_FLTXDONE, FlowSt};
 use tas_shm::Position;
 use tas_wire::TcpTemplate;
 use zerocopy::FromZeros;
@@ -23,8 +20,11 @@ const ENTRIES: usize = 32;
 /// Entries of one context that are taken at once before a flow is let go: a queue's worth, so
 /// that an application that posts without end holds nobody up.
 const ENTRIES_MAX: usize = 1 << 16;
-/// Updates of all flows that may wait for an earlier one.
-const EARLY_MAX: usize = 1024;
+/// How far an update's number may be ahead of its flow's.
+const AHEAD_MAX: u16 = 1024;
+/// Updates of one context that may wait for earlier ones. With so many, the context's queue is not
+/// read on: an application that leaves out numbers holds up nobody else's updates.
+const EARLY_MAX: usize = 128;
 /// How long they wait.
 const PATIENCE: Micros = Micros::from_millis(100);
 
@@ -238,6 +238,9 @@ impl<Q: NicQueue> Core<Q> {
                 continue;
             }
             set_link(st, slot, to);
+            // It may be in the old context's list of flows that wait for room: that entry counts
+            // no more.
+            slot.app.notice_queued = false;
             if slot.app.has_news() {
                 self.schedule.notice(id, &mut slot.app);
             }
@@ -263,6 +266,7 @@ impl<Q: NicQueue> Core<Q> {
             let entry = self
                 .contexts
                 .at(index)
+                .filter(|context| context.early < EARLY_MAX)
                 .and_then(|context| Some((context.id, context.bumps.pop()?)));
             let Some((id, entry)) = entry else {
                 return taken > 0;
@@ -295,7 +299,10 @@ impl<Q: NicQueue> Core<Q> {
                     continue;
                 }
             }
-            if order != Order::Taken && self.early.len() < EARLY_MAX {
+            if order != Order::Taken
+                && let Some(context) = self.contexts.get(id)
+            {
+                context.early += 1;
                 self.early.push(update);
             }
         }
@@ -323,7 +330,13 @@ impl<Q: NicQueue> Core<Q> {
         }
         let mut early = std::mem::take(&mut self.early);
         let before = early.len();
-        early.retain(|update| self.bump(update) != Order::Taken && update.until > self.now);
+        early.retain(|update| {
+            let waits = self.bump(update) != Order::Taken && update.until > self.now;
+            if !waits && let Some(context) = self.contexts.get(update.context) {
+                context.early = context.early.saturating_sub(1);
+            }
+            waits
+        });
         let worked = early.len() < before;
         self.early = early;
         worked
@@ -357,7 +370,7 @@ impl<Q: NicQueue> Core<Q> {
             return Order::Taken;
         }
         let ahead = bump.bump_seq.wrapping_sub(st.bump_seq);
-        if ahead != 0 && ahead < EARLY_MAX as u16 {
+        if ahead != 0 && ahead < AHEAD_MAX {
             return Order::TooEarly;
         }
         let mut flow = Flow {
@@ -395,73 +408,10 @@ impl<Q: NicQueue> Core<Q> {
             self.slow.send(ToSlow::Misbehaved(id, what));
         }
     }
-
-    /// Tells applications what is new, one entry for a flow.
-    pub(super) fn post_notices(&mut self) -> bool {
-        let mut notices = std::mem::take(&mut self.schedule.notices);
-        let mut kept = 0;
-        for index in 0..notices.len() {
-            let id = notices[index];
-            let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
-                continue;
-            };
-            slot.app.notice_queued = false;
-            if slot.app.owner != Owner::Context || !slot.app.has_news() {
-                continue;
-            }
-            let Some(context) = self.contexts.get(slot.app.context()) else {
-                continue;
-            };
-            if context.post(&news(st, slot)) {
-                slot.app.clear_news();
-                self.counters.events.add(1);
-            } else {
-                slot.app.notice_queued = true;
-                notices[kept] = id;
-                kept += 1;
-                self.counters.events_delayed.add(1);
-            }
-        }
-        let worked = kept < notices.len();
-        notices.truncate(kept);
-        self.schedule.notices = notices;
-        if worked {
-            self.contexts.ring();
-        }
-        worked
-    }
 }
 
 fn set_link(st: &mut FlowSt, slot: &mut FlowSlot, link: AppLink) {
     st.db_id = link.context.0;
     st.opaque = link.opaque;
     slot.app.attach(link.context);
-}
-
-/// The entry that tells what is new.
-#[inline]
-fn news(st: &FlowSt, slot: &FlowSlot) -> Arx {
-    let app = &slot.app;
-    let mut flags = 0;
-    if app.rx_closed {
-        flags |= FLEXTCP_PL_ARX_FLRXDONE;
-    }
-    if app.reset {
-        flags |= FLEXTCP_PL_ARX_FLRESET;
-    }
-    // The news end at the next position, going back over the ring's end.
-    let back = if app.rx_bump > st.rx_next_pos {
-        st.rx_len
-    } else {
-        0
-    };
-    let rx_pos = st.rx_next_pos.wrapping_add(back).wrapping_sub(app.rx_bump);
-    ArxMsg::ConnUpdate(ArxConnUpdate {
-        opaque: st.opaque,
-        rx_bump: app.rx_bump,
-        rx_pos,
-        tx_bump: app.tx_bump,
-        flags,
-    })
-    .into()
 }

@@ -9,6 +9,7 @@ pub mod wheel;
 
 mod contexts;
 mod flows;
+mod notices;
 mod receive;
 mod run;
 mod schedule;
@@ -169,11 +170,12 @@ impl<Q: NicQueue> Core<Q> {
 
     /// Something waits for room rather than for an event.
     pub fn backlogged(&self) -> bool {
-        self.schedule.busy()
-            || !self.moving.is_empty()
-            || !self.early.is_empty()
-            || self.tx.backlogged()
-            || self.slow.backlogged()
+        self.schedule.busy() || self.tx.backlogged() || self.slow.backlogged()
+    }
+
+    /// Something waits for an application to take or post entries, of which nobody may tell.
+    pub fn waits_for_apps(&self) -> bool {
+        !self.moving.is_empty() || !self.early.is_empty() || self.contexts.any_delayed()
     }
 
     /// When time alone gives [`Core::turn`] something to do; may be early.

@@ -13,6 +13,8 @@ use crate::types::Micros;
 const BLIND_SLEEP: Duration = Duration::from_micros(100);
 /// Longest sleep of all: an application with a library of its own may have rung too early.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+/// Longest sleep while something waits for an application.
+const WAITING_SLEEP: Duration = Duration::from_millis(1);
 
 impl<Q: NicQueue> Core<Q> {
     /// Runs until the slow path says to stop.
@@ -54,7 +56,11 @@ impl<Q: NicQueue> Core<Q> {
             return true;
         }
         let wakes = armed && !self.nic.wait_fds().is_empty();
-        let longest = if wakes { LONGEST_SLEEP } else { BLIND_SLEEP };
+        let longest = match wakes {
+            true if self.waits_for_apps() => WAITING_SLEEP,
+            true => LONGEST_SLEEP,
+            false => BLIND_SLEEP,
+        };
         let timeout = match self.next_deadline() {
             Some(next) => longest.min(Duration::from_micros(next.since(Micros(clock.now_us())).0)),
             None => longest,

@@ -260,7 +260,8 @@ impl Host {
         if lost > 0 {
             return Err(format!("{lost} flow slots did not come back"));
         }
-        if self.cores.iter().any(Core::backlogged) {
+        let waits = |core: &Core<SimQueue>| core.backlogged() || core.waits_for_apps();
+        if self.cores.iter().any(waits) {
             return Err("a core still waits for room".to_owned());
         }
         Ok(())
@@ -269,7 +270,7 @@ impl Host {
     pub(super) fn turn(&mut self, now: Micros) -> bool {
         let mut worked = false;
         for core in &mut self.cores {
-            worked |= core.turn(now) || core.backlogged();
+            worked |= core.turn(now) || core.backlogged() || core.waits_for_apps();
         }
         worked | self.control.turn(now)
     }

@@ -4,9 +4,11 @@ use tas::nic::sim::Random;
 use tas::sim::{Event, HostConf, Queues, Step, Stream};
 use tas::types::Micros;
 
+use tas_abi::memif::{AtxConnUpdate, AtxMsg};
+
 use crate::link::Link;
 use crate::programs::Client;
-use crate::{Pair, seeds};
+use crate::{PORT, Pair, SERVER, seeds};
 
 /// Room for a single event and a single update.
 const TINY: Queues = Queues { rx: 32, tx: 16 };
@@ -152,4 +154,44 @@ fn moving_loses_nothing() {
         assert_eq!(client.finished, 5, "seed {seed}");
         pair.assert_empty(client);
     }
+}
+
+/// An application that leaves out numbers of updates holds up its own only.
+#[test]
+fn updates_that_never_come_hold_up_nobody_else() {
+    let mut link = Link::new(1, |conf| conf);
+    let host = link.a.host;
+    let mut other = link.world.host(host).attach(2).unwrap();
+    let theirs = other.open(0, SERVER.into(), PORT);
+    link.run_until(Micros::from_millis(5), |_| {
+        other.poll();
+        false
+    });
+    let flow = other.conn(theirs).unwrap().flow;
+    let mut sent = Stream::new(1);
+    let mut received = Stream::new(1);
+    let mut ahead = 0;
+    for _ in 0..100 {
+        for _ in 0..100 {
+            ahead = ahead % 1000 + 1;
+            let update = AtxConnUpdate {
+                flow_id: flow,
+                bump_seq: ahead,
+                tx_bump: 1,
+                ..AtxConnUpdate::default()
+            };
+            other.post(usize::from(ahead % 2), 0, AtxMsg::ConnUpdate(update));
+        }
+        // The second context's queue is read after the first one's.
+        for context in [1, 0] {
+            let taken = link.a.app.write_only(link.a.conn, &sent.peek(50));
+            sent.advance(taken);
+            link.a.app.flush_through(link.a.conn, context);
+        }
+        link.run_until(Micros(20), |_| false);
+        received.check(&link.b.receive()).unwrap();
+    }
+    link.run(5);
+    received.check(&link.b.receive()).unwrap();
+    assert_eq!(received.position(), 10_000);
 }
