@@ -81,9 +81,14 @@ impl Context {
         })
     }
 
+    /// So much waits for the application to read that nothing should be added to it.
+    pub fn is_behind(&self) -> bool {
+        self.waiting.len() >= ANSWERS_WAITING
+    }
+
     /// The next request. An entry that makes no sense counts as none and is taken away: `Err`.
     fn request(&mut self) -> Option<Result<AppoutMsg, ()>> {
-        if self.leaving || self.waiting.len() >= ANSWERS_WAITING {
+        if self.leaving || self.is_behind() {
             return None;
         }
         let entry = self.requests.pop()?;
@@ -120,6 +125,10 @@ pub struct Contexts {
     count: usize,
     /// Where to look for a free id: ids are reused as late as possible.
     next: usize,
+    /// All ids in use lie below.
+    used: usize,
+    /// The id whose request was taken last.
+    turn: usize,
 }
 
 impl Default for Contexts {
@@ -128,6 +137,8 @@ impl Default for Contexts {
             slots: (0..CONTEXTS_MAX).map(|_| None).collect(),
             count: 0,
             next: 0,
+            used: 0,
+            turn: 0,
         }
     }
 }
@@ -144,6 +155,7 @@ impl Contexts {
         *self.slots.get_mut(free)? = Some(context);
         self.count += 1;
         self.next = (free + 1) % limit;
+        self.used = self.used.max(free + 1);
         Some(ContextId(free as u16))
     }
 
@@ -156,21 +168,24 @@ impl Contexts {
     pub fn remove(&mut self, id: ContextId) -> Option<Context> {
         let context = self.slots.get_mut(usize::from(id.0))?.take()?;
         self.count -= 1;
+        let used = self.slots.get(..self.used).unwrap_or_default();
+        self.used = used
+            .iter()
+            .rposition(Option::is_some)
+            .map_or(0, |last| last + 1);
         Some(context)
     }
 
-    /// The next request of any context, at or after `*cursor` going through all ids once.
-    pub fn next_request(
-        &mut self,
-        cursor: &mut usize,
-    ) -> Option<(ContextId, TenantId, Result<AppoutMsg, ()>)> {
-        while let Some(slot) = self.slots.get_mut(*cursor) {
-            if let Some(context) = slot
+    /// The next request of a context other than those just served, going round all of them: none
+    /// can keep the others waiting.
+    pub fn next_request(&mut self) -> Option<(ContextId, TenantId, Result<AppoutMsg, ()>)> {
+        for _ in 0..self.used {
+            self.turn = (self.turn + 1) % self.used;
+            if let Some(Some(context)) = self.slots.get_mut(self.turn)
                 && let Some(request) = context.request()
             {
-                return Some((ContextId(*cursor as u16), context.tenant, request));
+                return Some((ContextId(self.turn as u16), context.tenant, request));
             }
-            *cursor += 1;
         }
         None
     }
@@ -187,6 +202,7 @@ impl Contexts {
         let waiting = self
             .slots
             .iter_mut()
+            .take(self.used)
             .flatten()
             .filter(|context| !context.waiting.is_empty());
         waiting.map(Context::flush).count() > 0
@@ -208,3 +224,7 @@ pub fn public_view(queues: &CoreQueues, tenant: TenantId) -> AppCtx {
         rx_avail: queues.rx.len,
     }
 }
+
+#[cfg(test)]
+#[path = "contexts_tests.rs"]
+mod tests;

@@ -25,6 +25,8 @@ pub struct CoreLink {
     pub waker: Arc<Waker>,
     /// Whose flows the core may touch.
     pub owner: OwnerId,
+    /// Frames that found no room.
+    pub frames_dropped: u64,
     waiting: VecDeque<ToFast>,
     sent: bool,
 }
@@ -42,18 +44,26 @@ impl CoreLink {
             from_fast,
             waker,
             owner,
+            frames_dropped: 0,
             waiting: VecDeque::new(),
             sent: false,
         }
     }
 
-    /// Sends a message, now or when there is room.
+    /// Sends a message, now or when there is room. A frame that finds no room is dropped, as in
+    /// any full queue on its way: its sender repeats it, and a flood cannot take up all memory.
     pub fn send(&mut self, message: ToFast) {
         self.sent = true;
-        if !self.waiting.is_empty() {
-            self.waiting.push_back(message);
-        } else if let Err(rtrb::PushError::Full(message)) = self.to_fast.push(message) {
-            self.waiting.push_back(message);
+        let message = match self.waiting.is_empty() {
+            true => match self.to_fast.push(message) {
+                Ok(()) => return,
+                Err(rtrb::PushError::Full(message)) => message,
+            },
+            false => message,
+        };
+        match message {
+            ToFast::Transmit(_) | ToFast::Reinject(_) => self.frames_dropped += 1,
+            message => self.waiting.push_back(message),
         }
     }
 
@@ -151,6 +161,10 @@ impl World for Effects {
         self.contexts.answer(ctx, msg);
     }
 
+    fn is_behind(&mut self, ctx: ContextId) -> bool {
+        self.contexts.get(ctx).is_some_and(|c| c.is_behind())
+    }
+
     fn alloc(&mut self, tenant: TenantId, len: u32) -> Option<ShmOffset> {
         let region = self.tenants.get(tenant)?;
         self.regions.alloc(region, u64::from(len), false)
@@ -177,3 +191,7 @@ impl World for Effects {
         self.table.remove(tuple.hash(), flow);
     }
 }
+
+#[cfg(test)]
+#[path = "effects_tests.rs"]
+mod tests;

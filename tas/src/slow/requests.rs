@@ -26,16 +26,10 @@ fn conn_name(opaque: u64, local: (u32, u16), remote: (u32, u16)) -> ConnName {
 impl Control {
     /// Takes up to `most` requests.
     pub(super) fn take_requests(&mut self, most: usize) -> bool {
-        let mut cursor = 0;
-        let mut worked = false;
-        for _ in 0..most {
-            let Some((context, tenant, request)) = self.effects.contexts.next_request(&mut cursor)
-            else {
-                break;
+        for taken in 0..most {
+            let Some((context, tenant, request)) = self.effects.contexts.next_request() else {
+                return taken > 0;
             };
-            worked = true;
-            // One request of each context a turn: none can keep the others waiting.
-            cursor += 1;
             match request {
                 Ok(request) => self.request(Client { tenant, context }, request),
                 Err(()) => {
@@ -43,7 +37,7 @@ impl Control {
                 }
             }
         }
-        worked
+        true
     }
 
     fn request(&mut self, client: Client, request: AppoutMsg) {

@@ -138,7 +138,7 @@ impl TcpControl {
         if !is_opening(flags) {
             return;
         }
-        if !self.make_room(id) {
+        if !self.make_room(w, id) {
             self.counts.backlog_full += 1;
             return;
         }
@@ -172,11 +172,11 @@ impl TcpControl {
 
     /// Makes room for a half-open connection; false when the backlog is full, since it could
     /// not be accepted anyway.
-    fn make_room(&mut self, id: ListenerId) -> bool {
+    fn make_room(&mut self, w: &mut impl World, id: ListenerId) -> bool {
         let Some(listener) = self.listeners.get(id) else {
             return false;
         };
-        if !listener.has_room() {
+        if !listener.has_room() || w.is_behind(listener.client.context) {
             return false;
         }
         if let Some(oldest) = listener.surplus() {
@@ -230,7 +230,7 @@ impl TcpControl {
         let Some(listener) = self.listeners.get(id) else {
             return false;
         };
-        if !listener.has_room() {
+        if !listener.has_room() || w.is_behind(listener.client.context) {
             self.counts.backlog_full += 1;
             return false;
         }

@@ -16,13 +16,18 @@ use crate::types::{ContextId, CoreId, FlowId, Micros, TenantId};
 pub trait World {
     /// The time.
     fn now(&self) -> Micros;
-    /// Sends a message to a core; it is never lost and keeps its order.
+    /// Sends a message to a core, in order. Only frames may be lost, as in the network.
     fn send(&mut self, core: CoreId, msg: ToFast);
     /// Passes a flow's slot from the slow path to a core. Called before the flow's installation
     /// is sent.
     fn pass_slot(&mut self, flow: FlowId, core: CoreId);
     /// Answers an application; never lost. A context that is gone gets nothing.
     fn answer(&mut self, ctx: ContextId, msg: AppinMsg);
+    /// Whether so many answers wait for an application that it should get no further events:
+    /// connections that nobody asked for are held back then.
+    fn is_behind(&mut self, _ctx: ContextId) -> bool {
+        false
+    }
     /// Takes `len` bytes of a tenant's memory, 64-byte aligned; `None` when it is used up.
     fn alloc(&mut self, tenant: TenantId, len: u32) -> Option<ShmOffset>;
     /// Gives memory back.
