@@ -19,12 +19,14 @@ pub struct Server {
     asked: usize,
     conns: BTreeMap<ConnName, Vec<u8>>,
     closing: Vec<ConnName>,
+    /// Requests to accept that are kept under way.
+    accepts: usize,
 }
 
 impl Server {
     pub fn new(mut app: App, contexts: usize, port: u16, accepts: usize) -> Server {
         let listener = app.listen(0, port, 128);
-        let mut server = Server {
+        Server {
             app,
             listener,
             accepted: 0,
@@ -34,11 +36,8 @@ impl Server {
             asked: 0,
             conns: BTreeMap::new(),
             closing: Vec::new(),
-        };
-        for _ in 0..accepts {
-            server.ask();
+            accepts,
         }
-        server
     }
 
     fn ask(&mut self) {
@@ -67,7 +66,12 @@ impl Server {
                     self.closed += 1;
                 }
                 Event::AcceptFailed(_, status) => panic!("accept failed: {status}"),
-                Event::Listening(_, status) => assert_eq!(status, 0, "listening"),
+                Event::Listening(_, status) => {
+                    assert_eq!(status, 0, "listening");
+                    for _ in 0..self.accepts {
+                        self.ask();
+                    }
+                }
                 _ => {}
             }
         }
