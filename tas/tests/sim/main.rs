@@ -15,6 +15,7 @@ mod ports;
 mod programs;
 mod queues;
 mod rates;
+mod scarce;
 
 use programs::{Client, Server};
 
