@@ -196,7 +196,7 @@ impl Conn {
     /// The update that the core is to get, if there is any.
     pub(super) fn pending(&self) -> Option<AtxConnUpdate> {
         let any = self.rx_bump > 0 || self.tx_bump > 0 || self.fin;
-        any.then(|| AtxConnUpdate {
+        any.then_some(AtxConnUpdate {
             rx_bump: self.rx_bump,
             tx_bump: self.tx_bump,
             flow_id: self.flow,

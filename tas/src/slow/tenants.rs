@@ -223,7 +223,9 @@ fn new_context(
     effects: &mut Effects,
 ) -> Option<(ContextId, Vec<u8>)> {
     let (rx_len, tx_len) = (request.rxq_len, request.txq_len);
-    let valid = |len: u32, entry: usize| len > 0 && len <= QUEUE_MAX && len as usize % entry == 0;
+    let valid = |len: u32, entry: usize| {
+        len > 0 && len <= QUEUE_MAX && (len as usize).is_multiple_of(entry)
+    };
     let sensible = valid(rx_len, size_of::<Arx>()) && valid(tx_len, size_of::<Atx>());
     if !sensible || app.contexts.len() >= CONTEXTS_PER_TENANT {
         return None;

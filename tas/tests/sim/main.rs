@@ -1,6 +1,6 @@
 //! The service in one thread, on virtual time and a network in memory.
 //!
-//! `TAS_SIM_SEEDS` scales how many seeds are tried, in percent.
+//! `TAS_SIM_SEEDS` scales how many seeds are tried, in percent; `TAS_SIM_SEED` names the only one.
 
 use tas::nic::sim::Path;
 use tas::sim::{HostConf, HostIndex, Step, World};
@@ -25,11 +25,11 @@ const PORT: u16 = 80;
 
 /// The seeds to try: `usual` of them unless the environment says otherwise.
 fn seeds(usual: u64) -> std::ops::Range<u64> {
-    let percent = std::env::var("TAS_SIM_SEEDS")
-        .ok()
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(100);
-    0..(usual * percent / 100).max(1)
+    let number = |name| -> Option<u64> { std::env::var(name).ok()?.parse().ok() };
+    match number("TAS_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..(usual * number("TAS_SIM_SEEDS").unwrap_or(100) / 100).max(1),
+    }
 }
 
 /// A server and a client, each on a host of its own.
