@@ -114,3 +114,19 @@ fn applications_come_and_go() {
         pair.assert_empty(client);
     }
 }
+
+/// Between cores and slow path is hardly room: frames are lost there, messages are not.
+#[test]
+fn rings_to_the_slow_path_are_short() {
+    for seed in seeds(20) {
+        let mut pair = Pair::new(seed, |conf| {
+            conf.with("--nic-rx-len=16").with("--fp-cores-max=2")
+        });
+        let mut client = pair.client(200, seed);
+        client.sizes = (1, 2000);
+        let done = pair.run(&mut client, Micros::from_millis(1_000_000));
+        assert!(done, "seed {seed}: {}", pair.describe(&client));
+        assert_eq!((client.finished, client.resets), (200, 0), "seed {seed}");
+        pair.assert_empty(client);
+    }
+}
