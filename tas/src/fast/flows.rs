@@ -168,6 +168,8 @@ impl<Q: NicQueue> Core<Q> {
             }
             .detach(&self.shared.params, self.now);
             slot.app.orphan();
+            // A move under way must not give it an application again.
+            self.moving.retain(|moving| moving.flow != id);
             if bumped.send {
                 self.schedule.send(id, &mut slot.app);
             }

@@ -294,3 +294,26 @@ fn a_vanished_peer_is_given_up() {
     assert_eq!(link.a.closed(), Some(0));
     link.world.host(link.a.host).check_empty().unwrap();
 }
+
+/// A connection that is closed while it moves stays closed when the old context catches up.
+#[test]
+fn closing_overtakes_a_move() {
+    for reset in [false, true] {
+        let mut link = Link::new(1, |conf| conf);
+        link.b.send(b"unread");
+        link.world.rest(Micros(100));
+        // Nobody reads the old context's queue, so the move has to wait.
+        link.a.app.move_to(link.a.conn, 1);
+        link.world.rest(Micros(100));
+        link.a.close(reset);
+        link.world.rest(Micros(100));
+        link.run(5);
+        assert_eq!(link.a.closed(), Some(0));
+        link.b.send(b"more");
+        link.run(5);
+        assert!(link.b.state().rx_closed);
+        link.b.close(true);
+        assert_eq!(link.a.app.conns().count(), 0);
+        link.assert_no_connections();
+    }
+}
