@@ -188,7 +188,7 @@ mod tests {
     fn half_full_table_takes_every_flow() {
         let table = table(1 << 14);
         for id in 0..(1 << 13) {
-            let hash = id.wrapping_mul(0x9e37_79b1).rotate_left(11);
+            let hash = u32::wrapping_mul(id, 0x9e37_79b1).rotate_left(11);
             assert!(table.insert(hash, FlowId(id)), "flow {id}");
         }
     }
