@@ -26,6 +26,8 @@ pub use error::CliExit;
 pub const MAX_ADDRESSES: usize = 16;
 /// Most routes: what the information page has room for.
 pub const MAX_ROUTES: usize = 64;
+/// Default of `--cc-rexmit-ints`, the one value that needs no warning.
+pub const DEFAULT_REXMIT_INTS: u32 = 4;
 /// Most fast-path threads: what the shared layouts have room for.
 pub const MAX_CORES: u32 = 16;
 /// A poll interval that stands for "never block".
@@ -274,6 +276,13 @@ impl Config {
                  (--fp-no-autoscale says so)",
                 self.fp.cores_max
             ));
+        }
+        if self.cc.rexmit_ints != DEFAULT_REXMIT_INTS {
+            lines.push(
+                "--cc-rexmit-ints has no effect: the retransmission timeout follows the \
+                 round-trip time (RFC 6298) and --tcp-rto-min"
+                    .to_owned(),
+            );
         }
         lines
     }

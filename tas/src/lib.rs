@@ -1,5 +1,7 @@
 //! The TAS service: a fast path of polling cores, a slow path, and the pure TCP between them.
 
+#![deny(unsafe_code)]
+
 pub mod config;
 pub mod fast;
 pub mod flowtable;

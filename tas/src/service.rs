@@ -9,18 +9,19 @@ use tas_abi::memif::FLEXNIC_FLAG_READY;
 use tas_shm::{Backing, EventFd, HUGE_PAGE, OwnerToken, TscClock, sigbus};
 use thiserror::Error;
 
-use crate::config::Config;
+use crate::config::{Config, default_shm_group};
 use crate::fast::counters::CoreCounters;
 use crate::fast::{Core, CoreParts, Idle, Shared};
 use crate::link::Waker;
 use crate::memory::{Memory, MemoryError, PollCycles};
-use crate::nic::dpdk::{Eal, EalOptions, NicError, Port, PortConf};
+use crate::nic::PortInfo;
+use crate::nic::dpdk::{DpdkQueue, Eal, EalOptions, NicError, Port, PortConf};
 use crate::proto::TcpParams;
 use crate::proto::cc::CcParams;
 use crate::slow::tcp::{Secrets, TcpControl, TcpControlConfig};
 use crate::slow::{
-    Access, Control, ControlParts, CoreLink, Offer, QueueConf, Regions, SlowParts, SlowPath,
-    Statistics,
+    Access, Control, ControlParts, CoreLink, ListenError, Listeners, Offer, QueueConf, Regions,
+    SlowParts, SlowPath, Statistics,
 };
 use crate::types::{CoreId, Micros};
 
@@ -48,11 +49,15 @@ pub enum ServiceError {
     /// No DPDK or no port.
     #[error(transparent)]
     Nic(#[from] NicError),
+    /// The descriptor to tell readiness on is not there.
+    #[error("--ready-fd={0}: the service was not started with this descriptor open")]
+    ReadyFd(RawFd),
     /// Another service has the sockets.
     #[error(
-        "another tas listens for applications in this network namespace; stop it first, or start this one in a network namespace of its own"
+        "another tas{} runs in this namespace; stop it first, or start this one in network and mount namespaces of its own",
+        .0.map_or(String::new(), |pid| format!(" (pid {pid})"))
     )]
-    SocketsTaken,
+    Running(Option<u32>),
     /// The system refused something.
     #[error("{what}: {source}")]
     Io {
@@ -69,10 +74,19 @@ fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> ServiceError {
 
 /// Runs the service until it is told to stop by SIGTERM or SIGINT.
 pub fn run(config: &Config) -> Result<(), ServiceError> {
+    let config = &Config {
+        shm_group: config.shm_group.or_else(default_shm_group),
+        ..config.clone()
+    };
     for line in config.not_acting() {
         log::warn!("{line}");
     }
     raise_descriptor_limit();
+    check_ready_fd(config)?;
+    let listeners = Listeners::bind(config.legacy).map_err(|error| match error {
+        ListenError::Taken(pid) => ServiceError::Running(pid),
+        ListenError::Io(source) => io_error("cannot listen for applications")(source),
+    })?;
     let signals = catch_signals().map_err(io_error("cannot catch signals"))?;
     tas_shm::guard_kicks().map_err(io_error("cannot guard against blocked wake-ups"))?;
     let clock = TscClock::global();
@@ -130,20 +144,39 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
         fast.push(core);
         links.push(link);
     }
-    let counters: Vec<Arc<CoreCounters>> = fast.iter().map(Core::counters).collect();
-    let slow = slow_path(
-        config, &memory, &port, links, slow_token, slow_waker, cycles, counters, guard,
-    )?;
-
-    for (index, core) in fast.into_iter().enumerate() {
-        eal.launch(index, Box::new(move || core.run()))?;
-    }
-    announce(config, &memory, &port, cycles)?;
-    let result = slow.run(&signals).map_err(io_error("the slow path failed"));
+    let offer =
+        offer(&memory, &links, &slow_waker).map_err(io_error("cannot share descriptors"))?;
+    let slow = SlowPath::new(SlowParts {
+        control: control(config, &memory, port.info(), links, slow_token, cycles.app)?,
+        waker: slow_waker,
+        offer,
+        access: Access::new(config),
+        listeners,
+        cycles,
+        counters: fast.iter().map(Core::counters).collect(),
+        statistics: (!config.quiet).then(|| Statistics::new(Micros(clock.now_us()))),
+        sigbus: guard,
+    })
+    .map_err(io_error("cannot wait for applications"))?;
+    let started = launch(&mut eal, fast).and_then(|()| announce(config, &memory, &port, cycles));
+    let result = match started {
+        Ok(()) => slow.run(&signals).map_err(io_error("the slow path failed")),
+        Err(error) => {
+            slow.stop();
+            Err(error)
+        }
+    };
     for index in 0..cores {
         eal.join(index)?;
     }
     result
+}
+
+fn launch(eal: &mut Eal, cores: Vec<Core<DpdkQueue>>) -> Result<(), ServiceError> {
+    for (index, core) in cores.into_iter().enumerate() {
+        eal.launch(index, Box::new(move || core.run()))?;
+    }
+    Ok(())
 }
 
 fn port_conf(config: &Config) -> PortConf {
@@ -198,33 +231,27 @@ pub(crate) fn core<Q: crate::nic::NicQueue>(
     ))
 }
 
-#[allow(clippy::too_many_arguments)]
-fn slow_path(
+/// What does the slow path's work, with the links to the cores.
+fn control(
     config: &Config,
     memory: &Memory,
-    port: &Port,
+    info: &PortInfo,
     cores: Vec<CoreLink>,
     token: OwnerToken,
-    waker: Arc<Waker>,
-    cycles: PollCycles,
-    counters: Vec<Arc<CoreCounters>>,
-    sigbus: sigbus::SigbusGuard,
-) -> Result<SlowPath, ServiceError> {
-    let info = port.info();
+    poll_cycle_app: u64,
+) -> Result<Control, ServiceError> {
     let secrets = Secrets::generate().map_err(|error| ServiceError::Io {
         what: "cannot get random numbers",
         source: io::Error::other(error),
     })?;
-    let control = TcpControlConfig::new(config, info.mac, info.mtu, memory.flows.count());
-    let offer = offer(memory, &cores, &waker).map_err(io_error("cannot share descriptors"))?;
+    let tcp = TcpControlConfig::new(config, info.mac, info.mtu, memory.flows.count());
     let legacy = memory
         .legacy()
         .map(|file| file.fd().try_clone_to_owned().and_then(Backing::from_fd))
         .transpose()
         .map_err(io_error("cannot share tas_memory"))?;
-    let now = Micros(TscClock::global().now_us());
-    let control = ControlParts {
-        tcp: TcpControl::new(control, secrets),
+    Ok(Control::new(ControlParts {
+        tcp: TcpControl::new(tcp, secrets),
         cores,
         regions: Regions::new(Arc::clone(&memory.arena), memory.plan, memory.huge, legacy),
         flows: Arc::clone(&memory.flows),
@@ -233,28 +260,10 @@ fn slow_path(
         queues: QueueConf {
             requests_len: config.app_kin_len,
             answers_len: config.app_kout_len,
-            poll_cycle_app: cycles.app,
+            poll_cycle_app,
         },
         internal: Some(Arc::clone(&memory.internal)),
-    };
-    let parts = SlowParts {
-        control: Control::new(control),
-        waker,
-        offer,
-        access: Access::new(config),
-        legacy: config.legacy,
-        cycles,
-        counters,
-        statistics: (!config.quiet).then(|| Statistics::new(now)),
-        sigbus,
-    };
-    SlowPath::new(parts).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => ServiceError::SocketsTaken,
-        _ => ServiceError::Io {
-            what: "cannot listen for applications",
-            source: error,
-        },
-    })
+    }))
 }
 
 fn offer(memory: &Memory, cores: &[CoreLink], waker: &Waker) -> io::Result<Offer> {
@@ -291,6 +300,16 @@ fn announce(
         Some(fd) => {
             tell_ready(fd).map_err(io_error("cannot write to the descriptor of --ready-fd"))
         }
+        None => Ok(()),
+    }
+}
+
+/// Finds out before anything is started that nobody waits behind `--ready-fd`.
+fn check_ready_fd(config: &Config) -> Result<(), ServiceError> {
+    match config.ready_fd {
+        Some(fd) => std::fs::symlink_metadata(format!("/proc/self/fd/{fd}"))
+            .map(|_| ())
+            .map_err(|_| ServiceError::ReadyFd(fd)),
         None => Ok(()),
     }
 }

@@ -347,7 +347,7 @@ pub struct FlowSt {
     pub db_id: u16,
     /// RSS bucket the flow's segments arrive in.
     pub flow_group: u16,
-    /// Sequence number of the last application update taken.
+    /// Number of the application update expected next; the first is 0.
     pub bump_seq: u16,
     /// Unused: a flow is owned by one core.
     pub lock: VolatileU32,

@@ -9,7 +9,7 @@ use super::values::{
     descriptor, eal_argument, f64_in, file_mode, group, interface_name, local_addr, queue_bytes,
     route, u32_in, u64_in, user,
 };
-use super::{LocalAddr, MAX_CORES, Route};
+use super::{DEFAULT_REXMIT_INTS, LocalAddr, MAX_CORES, Route};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -72,6 +72,7 @@ pub(super) struct Args {
     pub arp_timeout_max: u32,
 
     /// Kernel network interface of this name beside the service [default: off]
+    /// (no effect yet)
     #[arg(long, value_name = "NAME", value_parser = interface_name, help_heading = "Network")]
     pub kni_name: Option<String>,
 
@@ -88,7 +89,7 @@ pub(super) struct Args {
     #[arg(long, help_heading = "Fast path")]
     pub fp_no_xsumoffload: bool,
 
-    /// Keep all --fp-cores-max threads always on
+    /// Keep all --fp-cores-max threads always on (as they are without it yet)
     #[arg(long, help_heading = "Fast path")]
     pub fp_no_autoscale: bool,
 
@@ -214,8 +215,9 @@ pub(super) struct Args {
           help_heading = "Congestion control")]
     pub cc_control_interval: u32,
 
-    /// Control intervals without progress before a retransmission timeout
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = u32_in(1..=10_000),
+    /// Control intervals without progress before a retransmission timeout (no
+    /// effect: the timeout follows RFC 6298 and --tcp-rto-min)
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_REXMIT_INTS, value_parser = u32_in(1..=10_000),
           help_heading = "Congestion control")]
     pub cc_rexmit_ints: u32,
 

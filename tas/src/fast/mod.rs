@@ -116,6 +116,8 @@ pub struct Core<Q: NicQueue> {
     mac: MacAddr,
     now: Micros,
     stopping: bool,
+    /// The port's descriptors tell of an error, which never ends, instead of frames.
+    port_failed: bool,
 }
 
 impl<Q: NicQueue> Core<Q> {
@@ -144,6 +146,7 @@ impl<Q: NicQueue> Core<Q> {
             mac: shared.port.mac,
             now,
             stopping: false,
+            port_failed: false,
             shared,
         }
     }

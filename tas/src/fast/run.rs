@@ -55,7 +55,7 @@ impl<Q: NicQueue> Core<Q> {
             self.waker.awake();
             return true;
         }
-        let wakes = armed && !self.nic.wait_fds().is_empty();
+        let wakes = armed && !self.port_failed && !self.nic.wait_fds().is_empty();
         let longest = match wakes {
             true if self.waits_for_apps() => WAITING_SLEEP,
             true => LONGEST_SLEEP,
@@ -71,7 +71,7 @@ impl<Q: NicQueue> Core<Q> {
         self.waker.event().drain()
     }
 
-    fn block(&self, timeout: Duration, port_wakes: bool) {
+    fn block(&mut self, timeout: Duration, port_wakes: bool) {
         let event = PollFd::new(self.waker.event(), PollFlags::IN);
         let mut fds = vec![event];
         if port_wakes {
@@ -86,6 +86,18 @@ impl<Q: NicQueue> Core<Q> {
         if let Ok(timeout) = Timespec::try_from(timeout) {
             // An error only means that the sleep is over.
             let _ = poll(&mut fds, Some(&timeout));
+        }
+        let failed = |fd: &PollFd<'_>| {
+            let events = fd.revents();
+            !events.is_empty() && !events.contains(PollFlags::IN)
+        };
+        if fds.iter().skip(1).any(failed) {
+            // It would end every sleep at once.
+            self.port_failed = true;
+            log::warn!(
+                "the port's interface is down or gone; core {} polls it",
+                self.id
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use tas_abi::appif::UxsockRequest;
 use tas_shm::EventFd;
-use tas_shm::fdpass::{abstract_listen, peer_cred, recv_with_fds, send_with_fds};
+use tas_shm::fdpass::{abstract_connect, abstract_listen, peer_cred, recv_with_fds, send_with_fds};
 
 use super::access::Access;
 use super::control::Control;
@@ -55,40 +55,71 @@ impl App {
 /// Why an application was dropped.
 type Refusal = &'static str;
 
+/// The sockets on which applications come; there is one of each in a network namespace.
+pub struct Listeners {
+    own: UnixListener,
+    legacy: Option<UnixListener>,
+}
+
+impl Listeners {
+    /// Takes the sockets' names; the original's only if it is to be served.
+    pub fn bind(legacy: bool) -> Result<Listeners, ListenError> {
+        Ok(Listeners {
+            own: listen(SOCKET)?,
+            legacy: if legacy {
+                Some(listen(LEGACY_SOCKET)?)
+            } else {
+                None
+            },
+        })
+    }
+}
+
+/// Why there are no sockets for applications.
+#[derive(Debug)]
+pub enum ListenError {
+    /// Another process has them: its pid, if it can be found out.
+    Taken(Option<u32>),
+    /// The system refused.
+    Io(io::Error),
+}
+
+fn listen(name: &[u8]) -> Result<UnixListener, ListenError> {
+    let taken = |error: io::Error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let holder = abstract_connect(name).and_then(|stream| peer_cred(stream.as_fd()));
+            ListenError::Taken(holder.ok().map(|peer| peer.pid))
+        }
+        _ => ListenError::Io(error),
+    };
+    let listener = abstract_listen(name).map_err(taken)?;
+    listener.set_nonblocking(true).map_err(ListenError::Io)?;
+    Ok(listener)
+}
+
 /// All applications' sockets, and those on which they come.
 pub struct Apps {
-    listener: UnixListener,
-    legacy_listener: Option<UnixListener>,
+    listeners: Listeners,
     access: Access,
     offer: Offer,
     apps: HashMap<TenantId, App>,
 }
 
 impl Apps {
-    /// Listens for applications.
-    pub fn new(offer: Offer, access: Access, legacy: bool) -> io::Result<Apps> {
-        let listen = |name| -> io::Result<UnixListener> {
-            let listener = abstract_listen(name)?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        };
-        let legacy_listener = if legacy {
-            Some(listen(LEGACY_SOCKET)?)
-        } else {
-            None
-        };
-        Ok(Apps {
-            listener: listen(SOCKET)?,
-            legacy_listener,
+    /// Nobody attached yet.
+    pub fn new(offer: Offer, access: Access, listeners: Listeners) -> Apps {
+        Apps {
+            listeners,
             access,
             offer,
             apps: HashMap::new(),
-        })
+        }
     }
 
     /// The sockets on which applications come.
     pub fn listeners(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [Some(&self.listener), self.legacy_listener.as_ref()]
+        let Listeners { own, legacy } = &self.listeners;
+        [Some(own), legacy.as_ref()]
             .into_iter()
             .flatten()
             .map(AsFd::as_fd)
@@ -118,13 +149,15 @@ impl Apps {
 
     fn knock(&self) -> Option<(UnixStream, bool)> {
         let legacy = || {
-            self.legacy_listener
+            self.listeners
+                .legacy
                 .as_ref()?
                 .accept()
                 .ok()
                 .map(|(stream, _)| (stream, true))
         };
-        self.listener
+        self.listeners
+            .own
             .accept()
             .ok()
             .map(|(stream, _)| (stream, false))

@@ -26,7 +26,7 @@ use tas_shm::sigbus::SigbusGuard;
 use tas_shm::{TscClock, rdtsc};
 
 pub use access::Access;
-pub use apps::Offer;
+pub use apps::{ListenError, Listeners, Offer};
 pub use control::{Control, ControlParts};
 pub use effects::CoreLink;
 pub use regions::Regions;
@@ -64,8 +64,8 @@ pub struct SlowParts {
     pub offer: Offer,
     /// Who may attach.
     pub access: Access,
-    /// Serve the original's handshake.
-    pub legacy: bool,
+    /// Where applications come.
+    pub listeners: Listeners,
     /// Poll intervals.
     pub cycles: PollCycles,
     /// The cores' counters.
@@ -92,9 +92,9 @@ pub struct SlowPath {
 }
 
 impl SlowPath {
-    /// The slow path at rest; from here on applications can connect.
+    /// The slow path at rest.
     pub fn new(parts: SlowParts) -> io::Result<SlowPath> {
-        let apps = Apps::new(parts.offer, parts.access, parts.legacy)?;
+        let apps = Apps::new(parts.offer, parts.access, parts.listeners);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         watch(&epoll, parts.waker.event(), token::WAKER)?;
         for listener in apps.listeners() {
@@ -116,6 +116,20 @@ impl SlowPath {
 
     /// Runs until `signals` becomes readable, then stops the cores.
     pub fn run(mut self, signals: impl AsFd) -> io::Result<()> {
+        let result = self.serve(signals);
+        self.stop();
+        result
+    }
+
+    /// Stops the cores.
+    pub fn stop(mut self) {
+        self.control.stop();
+        while self.control.flush_cores() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn serve(&mut self, signals: impl AsFd) -> io::Result<()> {
         watch(&self.epoll, signals, token::SIGNAL)?;
         self.control.start(self.now);
         let mut idle_since: Option<u64> = None;
@@ -139,10 +153,6 @@ impl SlowPath {
             } else if self.sleep()? {
                 idle_since = None;
             }
-        }
-        self.control.stop();
-        while self.control.flush_cores() {
-            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }
