@@ -167,15 +167,15 @@ impl<Q: NicQueue> Sender<'_, Q> {
         let now_ns = self.now.0.saturating_mul(1000);
         for _ in 0..QUANTUM {
             if st.tx_rate != 0 && slot.app.pace_next > now_ns {
-                return match (Flow {
+                let mut flow = Flow {
                     st,
                     ext: &mut slot.ext,
-                })
-                .sendable()
-                {
-                    0 => Turn::Idle,
-                    _ => Turn::Paced(Micros(slot.app.pace_next.div_ceil(1000))),
                 };
+                if flow.sendable() == 0 {
+                    return Turn::Idle;
+                }
+                flow.hold_back();
+                return Turn::Paced(Micros(slot.app.pace_next.div_ceil(1000)));
             }
             if !self.tx.ready(self.nic, self.counters) {
                 return Turn::Blocked;

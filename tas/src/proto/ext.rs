@@ -36,6 +36,8 @@ pub struct FlowExt {
     pub(super) retries: u8,
     pub(super) snd_wscale: u8,
     pub(super) rcv_wscale: u8,
+    /// ACKs that go at once, since one was held back for nothing.
+    pub(super) quick_acks: u8,
     /// Most data in a segment: MSS without the options that every segment has.
     pub(super) mss: u16,
     /// Largest segment seen from the peer, at least 536 or the MSS: what counts as full-sized.

@@ -226,7 +226,8 @@ impl Flow<'_> {
         self.ext.ack_due = true;
     }
 
-    /// At once for the second full-sized segment, otherwise soon (RFC 1122 §4.2.3.2).
+    /// At once for the second full-sized segment, otherwise soon (RFC 1122 §4.2.3.2): unless
+    /// holding back was of no use lately, since no data of ours carried the ACK.
     #[inline]
     fn schedule_ack(&mut self, len: u32, params: &TcpParams, now: Micros) {
         if len > self.ext.rcv_mss.into() {
@@ -234,6 +235,9 @@ impl Flow<'_> {
         }
         let unacked = self.rcv_nxt().since(SeqNum(self.ext.last_ack));
         if unacked > self.ext.rcv_mss.into() {
+            self.ext.ack_due = true;
+        } else if self.ext.quick_acks > 0 {
+            self.ext.quick_acks -= 1;
             self.ext.ack_due = true;
         } else if !self.ext.ack_timer.is_set() {
             self.ext.ack_timer.set(now + params.delayed_ack);

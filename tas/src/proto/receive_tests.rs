@@ -102,6 +102,21 @@ mod acknowledging_rfc1122_4_2_3_2 {
     }
 
     #[test]
+    fn after_one_waited_for_nothing_they_go_at_once() {
+        let mut t = Trace::new(init());
+        recv!(t, len: 10);
+        t.timer();
+        acks!(t, ack: 5011, window: 7990, flags: TcpFlags::EMPTY);
+        assert!(recv!(t, seq: 5011, len: 10).ack);
+        acks!(t, ack: 5021, window: 7980, flags: TcpFlags::EMPTY);
+        // Until an answer carries one.
+        recv!(t, seq: 5021, len: 10);
+        t.write(64);
+        sends!(t, seq: 1001, ack: 5031, len: 64, flags: TcpFlags::PSH);
+        assert!(!recv!(t, seq: 5031, ack: 1065, len: 10).ack);
+    }
+
+    #[test]
     fn the_timer_counts_from_the_first_segment() {
         let mut t = Trace::new(init());
         recv!(t, len: 10);
@@ -236,8 +251,7 @@ mod window_rfc9293_3_8_6 {
         t.timer();
         acks!(t, ack: 7001, window: 6000);
         t.host.read(1, t.now);
-        recv!(t, seq: 7001, len: 10);
-        t.timer();
+        assert!(recv!(t, seq: 7001, len: 10).ack);
         acks!(t, ack: 7011, window: 6990);
     }
 
@@ -291,8 +305,7 @@ mod window_rfc9293_3_8_6 {
         let field = (((1u32 << 26) - 1500) >> 11) as u16;
         acks!(t, window: field);
         // Rounded up: the right edge does not move back.
-        recv!(t, seq: 6501, len: 10);
-        t.timer();
+        assert!(recv!(t, seq: 6501, len: 10).ack);
         acks!(t, ack: 6511, window: field);
     }
 

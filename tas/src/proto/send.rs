@@ -76,6 +76,12 @@ impl Flow<'_> {
         Some(self.send_next(n, params, now))
     }
 
+    /// The rate keeps back what could be sent: it is used to the full.
+    #[inline]
+    pub fn hold_back(&mut self) {
+        self.ext.backlogged = true;
+    }
+
     /// Sends from `tx_next_seq` on: at most `n` numbers.
     #[inline]
     fn send_next(&mut self, n: u32, params: &TcpParams, now: Micros) -> SegmentPlan {
@@ -104,6 +110,7 @@ impl Flow<'_> {
         self.st.tx_avail -= n;
         self.st.tx_sent += n;
         self.ext.probe = false;
+        self.ext.quick_acks = 0;
         if self.ext.rexmit_mode != RexmitMode::Retransmit {
             // RFC 6298 §5.1.
             if self.ext.rexmit_mode == RexmitMode::Persist {

@@ -79,6 +79,24 @@ fn dctcp_uses_a_bottleneck() {
     }
 }
 
+/// TIMELY goes by round-trip times: those of a slow flow must not be the peer's delayed ACKs.
+#[test]
+fn timely_uses_a_bottleneck() {
+    let mut link = Link::new(1, |conf| buffers(conf.with("--cc=timely")));
+    let path = Path {
+        delay: Micros(10),
+        rate_kbps: 500_000,
+        queue: 300_000,
+        ..Path::default()
+    };
+    wire(&mut link, path);
+    measure(&mut link, Micros::from_millis(500));
+    let span = Micros::from_millis(500);
+    let received = measure(&mut link, span);
+    let used = received * 8000 / span.0 / 5000;
+    assert!(used >= 20, "{used} % of the wire used");
+}
+
 /// Flows take turns: none starves beside many others.
 #[test]
 fn flows_share_a_core() {
