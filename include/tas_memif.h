@@ -268,7 +268,7 @@ struct __attribute__((aligned(64))) flextcp_pl_flowst {
   uint16_t db_id;
   /** RSS bucket the flow's segments arrive in. */
   uint16_t flow_group;
-  /** Sequence number of the last application update taken. */
+  /** Number of the application update expected next; the first is 0. */
   uint16_t bump_seq;
   /** Unused: a flow is owned by one core. */
   volatile uint32_t lock;

@@ -2,7 +2,7 @@ complete -c tas -l ip-addr -d 'Local address, required; may be repeated, up to 1
 complete -c tas -l ip-route -d 'Route: packets for DEST/LEN go to NEXTHOP; may be repeated, up to 64; the longest prefix wins. LEN defaults to 32, and DEST has no bits set beyond it' -r
 complete -c tas -l arp-timeout -d 'First ARP retry after this time; doubles with each' -r
 complete -c tas -l arp-timeout-max -d 'Give up on a neighbour when the ARP retry interval exceeds this' -r
-complete -c tas -l kni-name -d 'Kernel network interface of this name beside the service [default: off]' -r
+complete -c tas -l kni-name -d 'Kernel network interface of this name beside the service [default: off] (no effect yet)' -r
 complete -c tas -l fp-cores-max -d 'Fast-path threads, up to 16. The EAL needs one lcore more than that' -r
 complete -c tas -l fp-poll-interval-tas -d 'Idle time before a service thread blocks; 4294967295 = never' -r
 complete -c tas -l fp-poll-interval-app -d 'Idle time before an application blocks; 4294967295 = never' -r
@@ -28,7 +28,7 @@ timely\t''
 const-rate\t''"
 complete -c tas -l cc-control-granularity -d 'Shortest time between two control steps of a connection' -r
 complete -c tas -l cc-control-interval -d 'Control interval in round-trip times' -r
-complete -c tas -l cc-rexmit-ints -d 'Control intervals without progress before a retransmission timeout' -r
+complete -c tas -l cc-rexmit-ints -d 'Control intervals without progress before a retransmission timeout (no effect: the timeout follows RFC 6298 and --tcp-rto-min)' -r
 complete -c tas -l cc-dctcp-weight -d 'DCTCP: EWMA weight of the marked fraction, 0 to 1' -r
 complete -c tas -l cc-dctcp-init -d 'DCTCP: initial rate' -r
 complete -c tas -l cc-dctcp-step -d 'DCTCP: additive increase' -r
@@ -51,7 +51,7 @@ complete -c tas -l allow-gid -d 'Group, by name or number, whose members may att
 complete -c tas -l ready-fd -d 'When ready, write 8 bytes to this descriptor: the number 1 in host byte order (an eventfd works) [default: off]' -r
 complete -c tas -l fp-no-ints -d 'Only poll: service threads never block and are not woken by eventfd'
 complete -c tas -l fp-no-xsumoffload -d 'Compute checksums in software even where the NIC can'
-complete -c tas -l fp-no-autoscale -d 'Keep all --fp-cores-max threads always on'
+complete -c tas -l fp-no-autoscale -d 'Keep all --fp-cores-max threads always on (as they are without it yet)'
 complete -c tas -l fp-no-hugepages -d 'Put the shared regions in /dev/shm instead of huge pages'
 complete -c tas -l fp-vlan-strip -d 'Let the NIC strip VLAN tags'
 complete -c tas -l no-legacy -d 'Do not serve the original\'s handshake and shared region: every application gets a region of its own'

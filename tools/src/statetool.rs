@@ -14,10 +14,20 @@ use tas_abi::memif::{
 };
 use tas_shm::{Backing, Mapping};
 
+const USAGE: &str = "usage: statetool
+Prints the state of every flow of the running service, which takes its user's rights.";
+
 fn main() -> ExitCode {
-    if std::env::args_os().len() > 1 {
-        eprintln!("usage: statetool\nPrints the state of every flow of the running service.");
-        return ExitCode::FAILURE;
+    match std::env::args_os().nth(1) {
+        None => {}
+        Some(argument) if argument == "--help" => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Some(_) => {
+            eprintln!("{USAGE}");
+            return ExitCode::FAILURE;
+        }
     }
     match open_internal().and_then(|internal| print(&internal)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -458,9 +458,11 @@ int flextcp_connection_tx_possible(struct flextcp_context *ctx,
                                    struct flextcp_connection *conn);
 
 /**
- * Moves a connection to `ctx`. The answer is `FLEXTCP_EV_CONN_MOVED` there.
- * The thread of the context that it leaves must be done with it; -1 with
- * errno `EAGAIN` tells that that context has to be polled first.
+ * Moves a connection to `ctx`. The answer is `FLEXTCP_EV_CONN_MOVED` there;
+ * until then what arrives is delivered on the old context. The thread of that
+ * context must be done sending on the connection, and the new one's thread
+ * sends only after the event. Returns -1 with errno `EAGAIN` when updates
+ * still wait for the old context to be polled, or the queue is full.
  *
  * The arguments are null or point to a context and a connection.
  */
