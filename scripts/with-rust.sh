@@ -16,7 +16,7 @@ fi
 PATH=$PATH:${HOME:-/root}/.cargo/bin
 export PATH
 if ! command -v cargo >/dev/null 2>&1; then
-    echo 'cargo is missing: this needs Rust 1.88 or newer, which Debian 12 does not have;' \
+    echo 'cargo is missing: this needs Rust 1.91 or newer, which Debian 12 does not have;' \
         'install it with rustup (https://rustup.rs)' >&2
     exit 1
 fi

@@ -9,7 +9,6 @@ use std::os::fd::OwnedFd;
 use arrayvec::ArrayVec;
 use tas_wire::MacAddr;
 
-#[allow(unsafe_code)]
 pub mod dpdk;
 pub mod sim;
 
