@@ -39,7 +39,7 @@ HEADERS := $(wildcard include/*.h lib/*/include/*.h)
 DOCS := doc/options.md share/man share/completions
 
 .DELETE_ON_ERROR:
-.PHONY: all products rust dpdk clean distclean install uninstall deps headers docs fmt lint bench \
+.PHONY: all products rust dpdk clean distclean install uninstall deps headers docs fmt lint \
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-options \
 	check-install check-full
@@ -208,9 +208,6 @@ tests-full: all
 	$(CARGO) test $(CARGOFLAGS) $(FULL) --no-run
 
 run-tests-full: check-full
-
-bench: dpdk
-	$(CARGO) bench $(CARGOFLAGS) $(UNIT)
 
 # `deps` first, by itself: the build needs what it installs.
 demo:
