@@ -4,6 +4,7 @@
 //! on `\0tas` the same with a region for each application. The steps are in `doc/protocol.md`.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -97,12 +98,22 @@ fn listen(name: &[u8]) -> Result<UnixListener, ListenError> {
     Ok(listener)
 }
 
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+fn out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// All applications' sockets, and those on which they come.
 pub struct Apps {
     listeners: Listeners,
     access: Access,
     offer: Offer,
     apps: HashMap<TenantId, App>,
+    /// Kept for the case that there are no more.
+    spare: Option<File>,
 }
 
 impl Apps {
@@ -113,6 +124,7 @@ impl Apps {
             access,
             offer,
             apps: HashMap::new(),
+            spare: spare(),
         }
     }
 
@@ -147,21 +159,24 @@ impl Apps {
         new
     }
 
-    fn knock(&self) -> Option<(UnixStream, bool)> {
-        let legacy = || {
-            self.listeners
-                .legacy
-                .as_ref()?
-                .accept()
-                .ok()
-                .map(|(stream, _)| (stream, true))
-        };
-        self.listeners
-            .own
-            .accept()
-            .ok()
-            .map(|(stream, _)| (stream, false))
-            .or_else(legacy)
+    fn knock(&mut self) -> Option<(UnixStream, bool)> {
+        let Listeners { own, legacy } = &self.listeners;
+        for (listener, is_legacy) in [(Some(own), false), (legacy.as_ref(), true)] {
+            match listener.map(UnixListener::accept) {
+                Some(Ok((stream, _))) => return Some((stream, is_legacy)),
+                Some(Err(error)) if out_of_descriptors(&error) => {
+                    // Whoever knocks would be announced again at once, for ever: the spare
+                    // descriptor serves to let it in and send it away.
+                    drop(self.spare.take());
+                    let refused = listener.map(UnixListener::accept);
+                    log::warn!("application refused: {error}");
+                    drop(refused);
+                    self.spare = spare();
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// The first two steps: what the application needs to know, and the cores' eventfds.
