@@ -2,7 +2,7 @@ complete -c tas -l ip-addr -d 'Local address, required; may be repeated, up to 1
 complete -c tas -l ip-route -d 'Route: packets for DEST/LEN go to NEXTHOP; may be repeated, up to 64; the longest prefix wins. LEN defaults to 32, and DEST has no bits set beyond it' -r
 complete -c tas -l arp-timeout -d 'First ARP retry after this time; doubles with each' -r
 complete -c tas -l arp-timeout-max -d 'Give up on a neighbour when the ARP retry interval exceeds this' -r
-complete -c tas -l kni-name -d 'Kernel network interface of this name beside the service [default: off] (no effect yet)' -r
+complete -c tas -l kni-name -d 'Kernel network interface of this name beside the service (no effect yet) [default: off]' -r
 complete -c tas -l fp-cores-max -d 'Fast-path threads, up to 16. The EAL needs one lcore more than that' -r
 complete -c tas -l fp-poll-interval-tas -d 'Idle time before a service thread blocks; 4294967295 = never' -r
 complete -c tas -l fp-poll-interval-app -d 'Idle time before an application blocks; 4294967295 = never' -r

@@ -25,7 +25,7 @@ pub enum ToFast {
     Install(Box<FlowSetup>),
     /// A frame that the core had passed up and that belongs to an installed flow.
     Reinject(Box<[u8]>),
-    /// Gives an accepted flow to an application.
+    /// Gives an accepted flow, or one that has moved, to a context.
     Attach(FlowId, AppLink),
     /// The application lets go of a flow.
     Close(FlowId, CloseHow),
@@ -98,7 +98,7 @@ pub enum ToSlow {
     Detached(FlowId),
     /// The slot is the slow path's again, and no event of the flow will follow.
     Released(FlowId),
-    /// The flow now posts its events to the context asked for.
+    /// The old context has read all; the flow waits to be attached to the one asked for.
     Moved(FlowId, AppLink),
     /// The core touches nothing of this context any more.
     ContextRemoved(CoreId, ContextId),

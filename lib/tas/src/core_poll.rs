@@ -8,7 +8,7 @@ use crate::conn::{self, Acked, EARLY_DATA, EARLY_FIN, RESET, Status};
 use crate::context::Step;
 use crate::events::{Event, Events};
 use crate::ffi::{ConnRef, queues};
-use crate::pending;
+use crate::{kernel_poll, pending};
 
 /// The update in a queue entry.
 pub(crate) fn update(entry: &[u8; Arx::SIZE]) -> Option<ArxConnUpdate> {
@@ -72,6 +72,9 @@ fn deliver(ctx: &mut FlextcpContext, rest: &mut ArxConnUpdate, out: &mut Events<
             conn.with(|c| keep_early(c, rest));
             Step::Done
         }
+        // Updates on the new context come after the answer to the move, which may have come
+        // since the answers were looked at.
+        Some(Status::Moving) if kernel_poll::answers_wait(ctx) => Step::Blocked,
         Some(Status::Open | Status::Moving) => deliver_open(ctx, conn, rest, out),
         _ => Step::Done,
     }

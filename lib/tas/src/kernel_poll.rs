@@ -31,6 +31,11 @@ pub(crate) fn poll(ctx: &mut FlextcpContext, out: &mut Events<'_>) -> bool {
     busy
 }
 
+/// Whether an answer waits to be delivered.
+pub(crate) fn answers_wait(ctx: &FlextcpContext) -> bool {
+    queues::kout(ctx).is_some_and(|queue| queue.ready(ctx.kout_head.wrapping_mul(KERNEL_ENTRY)))
+}
+
 fn deliver(ctx: &mut FlextcpContext, msg: AppinMsg, out: &mut Events<'_>) -> Step {
     match msg {
         AppinMsg::ConnOpened(m) => match ConnRef::from_opaque(m.opaque) {

@@ -71,8 +71,8 @@ pub(super) struct Args {
           value_parser = u32_in(1..=u32::MAX), help_heading = "Network")]
     pub arp_timeout_max: u32,
 
-    /// Kernel network interface of this name beside the service [default: off]
-    /// (no effect yet)
+    /// Kernel network interface of this name beside the service (no effect yet)
+    /// [default: off]
     #[arg(long, value_name = "NAME", value_parser = interface_name, help_heading = "Network")]
     pub kni_name: Option<String>,
 

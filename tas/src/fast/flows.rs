@@ -133,8 +133,12 @@ impl<Q: NicQueue> Core<Q> {
     fn attach(&mut self, id: FlowId, link: AppLink) {
         if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0)
             && slot.app.installed
+            && slot.app.owner != Owner::Orphan
         {
             set_link(st, slot, link);
+            // It may be in an old context's list of flows that wait for room: that entry counts
+            // no more.
+            slot.app.notice_queued = false;
             if slot.app.has_news() {
                 self.schedule.notice(id, &mut slot.app);
             }
@@ -222,12 +226,14 @@ impl<Q: NicQueue> Core<Q> {
         self.moving.push(Moving { flow: id, to, mark });
     }
 
+    /// Reports the flows whose old context has read all. The slow path answers the application
+    /// and attaches them, so that the answer comes before the first news.
     fn finish_moves(&mut self) -> bool {
         let mut moved = false;
         let mut index = 0;
         while let Some(Moving { flow, to, mark }) = self.moving.get(index) {
             let (id, to, mark) = (*flow, *to, *mark);
-            let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            let Some((_, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
                 self.moving.swap_remove(index);
                 continue;
             };
@@ -238,13 +244,6 @@ impl<Q: NicQueue> Core<Q> {
             if !read {
                 index += 1;
                 continue;
-            }
-            set_link(st, slot, to);
-            // It may be in the old context's list of flows that wait for room: that entry counts
-            // no more.
-            slot.app.notice_queued = false;
-            if slot.app.has_news() {
-                self.schedule.notice(id, &mut slot.app);
             }
             self.moving.swap_remove(index);
             self.slow.send(ToSlow::Moved(id, to));

@@ -143,10 +143,12 @@ impl TcpControl {
             return;
         }
         record.phase = Phase::Attached(to);
+        let core = record.core;
         if from.link() != link {
             self.forget_name(from, Named::Flow(flow));
         }
         answer_moved(w, to, 0);
+        w.send(core, ToFast::Attach(flow, link));
     }
 
     /// A core is done with a flow. The application may hold on to it.

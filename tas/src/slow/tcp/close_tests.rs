@@ -143,6 +143,11 @@ fn moves_to_another_context() {
     assert_eq!(net.status(APP), (5, Errno::INVAL.status()));
     net.tcp.on_moved(&mut net.w, flow, link);
     assert!(matches!(net.answered(APP_OTHER), AppinMsg::StatusConnMove(s) if s.status == 0));
+    // The first event on the new context comes after the answer.
+    assert!(matches!(
+        net.next_message(),
+        Some((CORE1, ToFast::Attach(f, l))) if f == flow && l == link
+    ));
     // Its old context can go without harm.
     net.tcp.context_gone(&mut net.w, APP.context);
     net.quiet();
