@@ -122,7 +122,6 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
         idle: Idle {
             poll_cycle: cycles.tas,
             poll_cycle_app: cycles.app,
-            yields: eal.shares_cpus(),
         },
     });
     let slow_waker = Arc::new(Waker::new(

@@ -23,6 +23,7 @@ pub mod sigbus;
 mod slots;
 mod sync;
 mod tsc;
+mod yielder;
 
 pub use arena::{Arena, OutOfBounds, ShmOffset};
 pub use bytes::ByteRing;
@@ -34,6 +35,7 @@ pub use owned::{FlowSlots, OwnerId, OwnerToken, SharedTable};
 pub use region::{Backing, HUGE_PAGE, HugePages, Mapping, huge_pages};
 pub use slots::{Consumer, Position, Producer, PushError, RawSlots, RingError, SharedSlots, Slot};
 pub use tsc::{TscClock, rdtsc};
+pub use yielder::Yielder;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -5,7 +5,10 @@
 //! found nothing for that interval after it last had work or drained its
 //! eventfd, and nothing once more after that.
 
+use std::cell::Cell;
+
 use tas_abi::ll::FlextcpContext;
+use tas_shm::Yielder;
 
 use crate::error::{Error, Result};
 use crate::ffi::{seams, sys};
@@ -24,6 +27,15 @@ const LAST_POLL_EMPTY: u32 = 4;
 const IDLE_POLL: u32 = 8;
 /// Polls without work after which the service's socket is looked at.
 const IDLE_POLLS: u32 = 1 << 14;
+
+/// Polls without work before the CPU is offered to others: work that comes back
+/// to back is waited for.
+const PATIENCE: u32 = 3;
+
+thread_local! {
+    /// Of the thread, whichever contexts it polls: they share its CPU.
+    static YIELDER: Cell<Yielder> = const { Cell::new(Yielder::new()) };
+}
 
 /// The context was just made.
 pub(crate) fn start(ctx: &mut FlextcpContext) {
@@ -44,9 +56,22 @@ pub(crate) fn polled(ctx: &mut FlextcpContext, busy: bool) {
     }
     ctx.flags = ctx.flags.wrapping_add(IDLE_POLL);
     if ctx.flags / IDLE_POLL >= IDLE_POLLS {
-        ctx.flags %= IDLE_POLL;
+        ctx.flags = ctx.flags % IDLE_POLL + PATIENCE * IDLE_POLL;
         service::look();
     }
+    if ctx.flags / IDLE_POLL >= PATIENCE {
+        let_others_run();
+    }
+}
+
+/// The service may share this CPU, and then nothing happens until it runs.
+fn let_others_run() {
+    // A thread that is about to end polls without yielding.
+    let _ = YIELDER.try_with(|cell| {
+        let mut yielder = cell.get();
+        yielder.idle();
+        cell.set(yielder);
+    });
 }
 
 /// Wakes `core` unless it was woken so recently that it must still be polling.

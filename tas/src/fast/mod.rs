@@ -49,8 +49,6 @@ pub struct Idle {
     pub poll_cycle: u64,
     /// Cycles after which applications may block; `u64::MAX`: never.
     pub poll_cycle_app: u64,
-    /// The core shares its processor and lets others run while it has nothing to do.
-    pub yields: bool,
 }
 
 /// What a core shares with the rest of the service.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tas_shm::{TscClock, rdtsc};
+use tas_shm::{TscClock, Yielder, rdtsc};
 
 use super::Core;
 use crate::nic::NicQueue;
@@ -22,9 +22,16 @@ impl<Q: NicQueue> Core<Q> {
         let clock = TscClock::global();
         // The time since which there has been nothing to do, by the cycle counter.
         let mut idle_since: Option<u64> = None;
+        let mut yielder = Yielder::new();
         while !self.stopping {
-            if self.turn(Micros(clock.now_us())) || self.backlogged() {
+            if self.turn(Micros(clock.now_us())) {
                 idle_since = None;
+                continue;
+            }
+            if self.backlogged() {
+                // Whoever is to make room may need this CPU.
+                idle_since = None;
+                yielder.idle();
                 continue;
             }
             let idle = self.shared.idle;
@@ -34,10 +41,8 @@ impl<Q: NicQueue> Core<Q> {
                 if self.sleep(clock) {
                     idle_since = None;
                 }
-            } else if idle.yields {
-                std::thread::yield_now();
             } else {
-                std::hint::spin_loop();
+                yielder.idle();
             }
         }
         self.nic.disarm();

@@ -130,7 +130,6 @@ impl Host {
             idle: Idle {
                 poll_cycle: u64::MAX,
                 poll_cycle_app: u64::MAX,
-                yields: false,
             },
         });
         let slow_waker = Arc::new(Waker::new(EventFd::new()?));

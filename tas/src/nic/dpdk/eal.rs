@@ -38,8 +38,6 @@ pub struct EalOptions {
 pub struct Eal {
     shared: Arc<EalShared>,
     running: Vec<bool>,
-    /// CPUs the process may use; counted before the EAL pinned this thread.
-    cpus: usize,
 }
 
 /// What ports share with the EAL. Dropping the last reference ends the EAL.
@@ -94,14 +92,7 @@ impl Eal {
         Ok(Eal {
             shared: Arc::new(shared),
             running: vec![false; options.cores],
-            cpus: cpus.len(),
         })
-    }
-
-    /// The lcores share CPUs with each other, or leave none to applications: whoever polls
-    /// should let others run while nothing is to do.
-    pub fn shares_cpus(&self) -> bool {
-        self.shared.shared_cpu || self.cpus <= self.running.len() + 1
     }
 
     pub(super) fn shared(&self) -> &Arc<EalShared> {

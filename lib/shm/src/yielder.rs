@@ -1,0 +1,130 @@
+//! Polling on a CPU that others may need.
+//!
+//! Whether a thread has its CPU to itself cannot be asked: any thread of any
+//! process may be pinned to it, now or later. But it can be measured. A
+//! `sched_yield` with nobody waiting for the CPU returns at once, and one that
+//! let somebody run takes a context switch or two longer. So a poller yields
+//! whenever it finds nothing while the CPU is shared, and hardly ever while it
+//! is not.
+
+use crate::tsc::rdtsc;
+
+/// A yield that takes fewer cycles than this switched to nobody. The system
+/// call alone takes some 500, two context switches upward of 2,500.
+const ALONE: u64 = 2048;
+/// Most cycles between two yields of a poller that is alone: what somebody who
+/// wakes up on this CPU waits for at most, for less than 1 % of the time spent
+/// without work.
+const LONGEST_PAUSE: u64 = 1 << 17;
+/// Pauses grow by this and by a quarter, so that a yield comes late by a
+/// quarter of the time that was spent waiting, at most.
+const PAUSE_STEP: u64 = 512;
+
+/// When a polling thread lets others run. One per thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Yielder {
+    /// The end of the last yield.
+    last: u64,
+    /// Cycles before the next; 0: somebody used the last.
+    pause: u64,
+}
+
+impl Yielder {
+    /// For a thread that does not know yet whether others need its CPU.
+    pub const fn new() -> Yielder {
+        Yielder { last: 0, pause: 0 }
+    }
+
+    /// To be called when a poll found nothing. Lets others run if any seem to
+    /// be there, otherwise returns at once.
+    #[inline]
+    pub fn idle(&mut self) {
+        let now = rdtsc();
+        if self.due(now) {
+            std::thread::yield_now();
+            self.yielded(now, rdtsc());
+        }
+    }
+
+    #[inline]
+    fn due(&self, now: u64) -> bool {
+        now.wrapping_sub(self.last) >= self.pause
+    }
+
+    fn yielded(&mut self, began: u64, ended: u64) {
+        self.last = ended;
+        self.pause = if ended.wrapping_sub(began) >= ALONE {
+            0
+        } else {
+            (self.pause + self.pause / 4 + PAUSE_STEP).min(LONGEST_PAUSE)
+        };
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Polls every 50 cycles for `cycles`; returns the yields, each of which takes `cost`.
+    fn poll(yielder: &mut Yielder, now: &mut u64, cycles: u64, cost: u64) -> u64 {
+        let end = *now + cycles;
+        let mut yields = 0;
+        while *now < end {
+            *now += 50;
+            if yielder.due(*now) {
+                let began = *now;
+                *now += cost;
+                yielder.yielded(began, *now);
+                yields += 1;
+            }
+        }
+        yields
+    }
+
+    #[test]
+    fn one_that_is_alone_hardly_yields() {
+        let (mut yielder, mut now) = (Yielder::new(), 0);
+        assert!(poll(&mut yielder, &mut now, LONGEST_PAUSE * 10, 500) < 40);
+        let yields = poll(&mut yielder, &mut now, LONGEST_PAUSE * 100, 500);
+        assert!((90..=100).contains(&yields), "{yields}");
+    }
+
+    #[test]
+    fn one_that_shares_yields_in_every_poll() {
+        let (mut yielder, mut now) = (Yielder::new(), 0);
+        assert_eq!(poll(&mut yielder, &mut now, 100 * 3050, 3000), 100);
+    }
+
+    #[test]
+    fn one_that_is_joined_by_another_notices() {
+        let (mut yielder, mut now) = (Yielder::new(), 0);
+        poll(&mut yielder, &mut now, LONGEST_PAUSE * 10, 500);
+        let yields = poll(&mut yielder, &mut now, LONGEST_PAUSE + 10 * 3050, 3000);
+        assert!(yields >= 10, "{yields}");
+    }
+
+    #[test]
+    fn one_that_waits_for_another_yields_in_time() {
+        let (mut yielder, mut now) = (Yielder::new(), 0);
+        yielder.yielded(0, ALONE);
+        // However long it has waited, the next yield is not much more than a quarter of that away.
+        for _ in 0..40 {
+            let waited = now;
+            while !yielder.due(now) {
+                now += 50;
+            }
+            let (late, most) = (now - waited, waited / 3 + 4 * PAUSE_STEP);
+            assert!(late <= most, "{late} cycles late after {waited}");
+            yielder.yielded(now, now + 500);
+            now += 500;
+        }
+    }
+
+    #[test]
+    fn a_real_yield_returns() {
+        let mut yielder = Yielder::new();
+        for _ in 0..1000 {
+            yielder.idle();
+        }
+    }
+}
