@@ -68,7 +68,7 @@ struct __attribute__((packed)) flexnic_trace_header {
 
 /** Start of a record. */
 struct __attribute__((packed)) flexnic_trace_entry_head {
-  /** TSC when it was written. */
+  /** CLOCK_MONOTONIC when it was written, in nanoseconds. */
   uint64_t ts;
   /** Number of the record. */
   uint32_t seq;

@@ -80,6 +80,8 @@ pub struct Config {
     pub app_shm_total: u64,
     /// Users that may attach.
     pub allow: AllowConfig,
+    /// Recording of events.
+    pub trace: TraceConfig,
 }
 
 /// A local address, `--ip-addr`.
@@ -243,6 +245,18 @@ pub struct AllowConfig {
     pub gids: Vec<u32>,
     /// Ports below 1024 need no CAP_NET_BIND_SERVICE.
     pub low_ports: bool,
+}
+
+/// Recording of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceConfig {
+    /// Events recorded from the start, a bit for each by its place in
+    /// [`TRACE_EVENTS`](tas_abi::trace_control::TRACE_EVENTS).
+    pub events: u16,
+    /// Ring of each core, bytes.
+    pub len: u32,
+    /// Most bytes of a frame.
+    pub snap: u16,
 }
 
 impl Config {

@@ -12,4 +12,5 @@ pub mod proto;
 pub mod service;
 pub mod sim;
 pub mod slow;
+pub mod trace_files;
 pub mod types;

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::config::{Config, default_shm_group};
 use crate::fast::counters::CoreCounters;
-use crate::fast::{Core, CoreParts, Idle, Shared};
+use crate::fast::{Core, CoreParts, Idle, Shared, Trace};
 use crate::link::Waker;
 use crate::memory::{Memory, MemoryError, PollCycles};
 use crate::nic::PortInfo;
@@ -23,6 +23,7 @@ use crate::slow::{
     Access, Control, ControlParts, CoreLink, ListenError, Listeners, Offer, QueueConf, Regions,
     SlowParts, SlowPath, Statistics,
 };
+use crate::trace_files::TraceFiles;
 use crate::types::{CoreId, Micros};
 
 /// Messages between the slow path and a core that are not frames.
@@ -127,6 +128,9 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
     let slow_waker = Arc::new(Waker::new(
         EventFd::new().map_err(io_error("cannot make an eventfd"))?,
     ));
+    let (_trace_files, traces) = TraceFiles::create(&config.trace, config.fp.cores_max)
+        .map_err(io_error("cannot create /dev/shm/flexnic_trace_*"))?;
+    let mut traces = traces.into_iter();
     let mut fast = Vec::new();
     let mut links = Vec::new();
     for (index, (nic, token)) in queues.into_iter().zip(tokens).enumerate() {
@@ -140,7 +144,7 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
             Micros(clock.now_us()),
         )
         .map_err(io_error("cannot make an eventfd"))?;
-        fast.push(core);
+        fast.push(core.with_trace(traces.next().unwrap_or_else(Trace::none)));
         links.push(link);
     }
     let offer =

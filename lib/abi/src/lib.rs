@@ -24,5 +24,6 @@ pub mod ll;
 pub mod memif;
 pub mod packet;
 pub mod trace;
+pub mod trace_control;
 
 pub use codec::UnknownType;

@@ -84,7 +84,7 @@ assert_layout!(TraceHeader, size 16, align 1, {
 )]
 #[repr(C, packed)]
 pub struct TraceEntryHead {
-    /// TSC when it was written.
+    /// CLOCK_MONOTONIC when it was written, in nanoseconds.
     pub ts: u64,
     /// Number of the record.
     pub seq: u32,

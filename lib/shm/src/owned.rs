@@ -400,7 +400,7 @@ impl Drop for Memory {
 
 /// A stretch of a file that one array of this process has to itself.
 #[derive(Debug)]
-struct Claim(Stretch);
+pub(crate) struct Claim(Stretch);
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 struct Stretch {
@@ -437,26 +437,37 @@ pub(crate) fn unclaimed(file: (u64, u64), at: u64, len: u64) -> Result<Unclaimed
     }
 }
 
+impl Claim {
+    /// Takes a stretch that is in the mapping's bounds.
+    ///
+    /// # Errors
+    /// `AddrInUse` if part of it is taken.
+    pub(crate) fn new(mapping: &Mapping, at: u64, len: u64) -> io::Result<Claim> {
+        let Unclaimed(mut claims) = unclaimed(mapping.identity(), at, len)
+            .map_err(|_| io::Error::from(io::ErrorKind::AddrInUse))?;
+        let stretch = Stretch {
+            file: mapping.identity(),
+            start: at,
+            end: at.saturating_add(len),
+        };
+        claims.push(stretch);
+        Ok(Claim(stretch))
+    }
+}
+
 fn claim_array<T>(mapping: &Arc<Mapping>, at: u64, count: u32) -> io::Result<(Array<T>, Claim)> {
     let len = (size_of::<T>() as u64) * u64::from(count);
     let base = mapping.place(at, len)?.cast::<T>();
     if !base.is_aligned() || !mapping.is_writable() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let Unclaimed(mut claims) = unclaimed(mapping.identity(), at, len)
-        .map_err(|_| io::Error::from(io::ErrorKind::AddrInUse))?;
-    let stretch = Stretch {
-        file: mapping.identity(),
-        start: at,
-        end: at + len,
-    };
-    claims.push(stretch);
+    let claim = Claim::new(mapping, at, len)?;
     Ok((
         Array {
             base,
             item: PhantomData,
         },
-        Claim(stretch),
+        claim,
     ))
 }
 

@@ -165,6 +165,12 @@ impl Backing {
         self.allocate(0, off, len)
     }
 
+    /// Takes memory for the bytes now, of whatever pages: a file system that is full refuses here
+    /// instead of ending the process that touches them first.
+    pub fn populate(&self, off: u64, len: u64) -> io::Result<()> {
+        self.allocate(0, off, len)
+    }
+
     /// Gives the bytes' memory back to the system; they read as zero after.
     pub fn release(&self, off: u64, len: u64) {
         if len > 0 {
@@ -382,27 +388,28 @@ impl Mapping {
     /// the value was [stored](Mapping::store_u64).
     pub fn load_u64(&self, at: u64) -> Result<u64, OutOfBounds> {
         let _unclaimed = unclaimed(self.identity, at, 8)?;
+        // Relaxed, then a fence: the form that is allowed on read-only memory.
+        let value = self.word(at)?.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        Ok(value)
+    }
+
+    /// The 8-aligned word at byte `at`, whoever claimed it.
+    pub(crate) fn word(&self, at: u64) -> Result<&AtomicU64, OutOfBounds> {
         let place = self.place(at, 8)?.cast::<AtomicU64>();
         if !place.is_aligned() {
             return Err(OutOfBounds);
         }
-        // Relaxed, then a fence: the form that is allowed on read-only memory.
-        // SAFETY: in bounds, aligned, and atomic.
-        let value = unsafe { place.as_ref() }.load(Ordering::Relaxed);
-        fence(Ordering::Acquire);
-        Ok(value)
+        // SAFETY: in bounds, aligned, and atomic, for as long as the mapping lives.
+        Ok(unsafe { place.as_ref() })
     }
 
     /// Publishes the 8-aligned word at byte `at`, after everything written
     /// before. Refused on a read-only mapping.
     pub fn store_u64(&self, at: u64, value: u64) -> Result<(), OutOfBounds> {
         let _unclaimed = unclaimed(self.identity, at, 8)?;
-        let place = self.writable_place(at, 8)?.cast::<AtomicU64>();
-        if !place.is_aligned() {
-            return Err(OutOfBounds);
-        }
-        // SAFETY: in bounds, aligned, writable and atomic.
-        unsafe { place.as_ref() }.store(value, Ordering::Release);
+        self.writable_place(at, 8)?;
+        self.word(at)?.store(value, Ordering::Release);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 
 use super::values::{
     descriptor, eal_argument, f64_in, file_mode, group, interface_name, local_addr, queue_bytes,
-    route, u32_in, u64_in, user,
+    route, trace_events, u32_in, u64_in, user,
 };
 use super::{DEFAULT_REXMIT_INTS, LocalAddr, MAX_CORES, Route};
 
@@ -324,6 +324,23 @@ pub(super) struct Args {
     /// Let applications without CAP_NET_BIND_SERVICE listen on ports below 1024
     #[arg(long, help_heading = "Access")]
     pub allow_low_ports: bool,
+
+    /// Record these events from the start: all, or some of rxpkt, txpkt, atx, arx, rxfs, txack,
+    /// txseg, afloqman, rexmit with commas between. tracetool switches recording at any time
+    /// [default: none]
+    #[arg(long, value_name = "EVENTS", value_parser = trace_events, help_heading = "Observation")]
+    pub trace: Option<u16>,
+
+    /// Bytes that each fast-path thread keeps of its records, 131072 to 1073741824. The memory is
+    /// taken when recording is first switched on
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20,
+          value_parser = u32_in(1 << 17..=1 << 30), help_heading = "Observation")]
+    pub trace_len: u32,
+
+    /// Bytes of a frame that are recorded when --trace asks for frames
+    #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = u32_in(0..=65535),
+          help_heading = "Observation")]
+    pub trace_snap: u32,
 
     /// When ready, write 8 bytes to this descriptor: the number 1 in host byte
     /// order (an eventfd works) [default: off]

@@ -88,6 +88,9 @@ const BAD_VALUES: &[(&str, &[&str])] = &[
     ("fp-poll-interval-tas", &["4294967296", "-1", "x"]),
     ("fp-poll-interval-app", &["4294967296", "-1", "x"]),
     ("dpdk-extra", &[]),
+    ("trace", &["", "rxpkt,", "rxpkt,x", "ALL", "all,x", "1"]),
+    ("trace-len", &["0", "131071", "1073741825", "1M"]),
+    ("trace-snap", &["-1", "65536", "x"]),
     (
         "shm-len",
         &[
@@ -346,6 +349,11 @@ fn defaults() {
             gids: vec![],
             low_ports: false,
         },
+        trace: TraceConfig {
+            events: 0,
+            len: 4 << 20,
+            snap: 128,
+        },
     };
     assert_eq!(config, expected);
 }
@@ -465,6 +473,13 @@ fn switches() {
     assert_eq!(config.allow.gids, [0]);
     assert_eq!(config.shm_group, Some(0));
     assert_eq!(config.shm_mode, 0o666);
+}
+
+#[test]
+fn events_to_trace() {
+    assert_eq!(with(&["--trace=all"]).trace.events, 0b1_1111_1111);
+    let some = with(&["--trace=rexmit,rxpkt", "--trace-snap=65535"]).trace;
+    assert_eq!((some.events, some.snap), (0b1_0000_0001, 65535));
 }
 
 #[test]

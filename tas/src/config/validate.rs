@@ -7,7 +7,7 @@ use super::args::{Algorithm, Args};
 use super::{
     AllowConfig, ArpConfig, CcAlgorithm, CcConfig, Config, ConstRateParams, DctcpRateParams,
     DctcpWinParams, FastPathConfig, LocalAddr, MAX_ADDRESSES, MAX_ROUTES, Route, TcpConfig,
-    TimelyParams,
+    TimelyParams, TraceConfig,
 };
 
 /// Regions consist of whole huge pages, whether huge pages are in use or not.
@@ -60,6 +60,11 @@ pub(super) fn validate(args: Args) -> Result<Config, String> {
             uids: args.allow_uid,
             gids: args.allow_gid,
             low_ports: args.allow_low_ports,
+        },
+        trace: TraceConfig {
+            events: args.trace.unwrap_or(0),
+            len: args.trace_len,
+            snap: u16::try_from(args.trace_snap).unwrap_or(u16::MAX),
         },
     })
 }

@@ -32,6 +32,11 @@ pub(super) fn u32_in(
     }
 }
 
+/// Events to record, as bits.
+pub(super) fn trace_events(text: &str) -> Result<u16, String> {
+    tas_abi::trace_control::trace_events(text).map_err(|name| format!("no event is named '{name}'"))
+}
+
 /// Parser for a 64-bit number within bounds.
 pub(super) fn u64_in(
     range: RangeInclusive<u64>,

@@ -378,6 +378,7 @@ impl<Q: NicQueue> Core<Q> {
             st,
             ext: &mut slot.ext,
         };
+        self.tx.trace.app_update(*id, *context, flow.st, bump);
         match flow.on_app_bump(bump, &self.shared.params, self.now) {
             Ok(bumped) => {
                 let deadline = flow.deadline();

@@ -16,6 +16,7 @@ mod schedule;
 mod send;
 mod slot;
 mod slowlink;
+mod trace;
 mod tx;
 
 use std::net::Ipv4Addr;
@@ -37,6 +38,7 @@ use flows::{Early, Moving};
 use schedule::Schedule;
 pub use slot::FlowSlot;
 use slowlink::SlowLink;
+pub use trace::{Trace, Wanted};
 use tx::{Checksums, TxPath};
 
 /// The flow states of all threads.
@@ -149,6 +151,13 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
+    /// Records its events from now on.
+    #[must_use]
+    pub fn with_trace(mut self, trace: Trace) -> Core<Q> {
+        self.tx.trace = trace;
+        self
+    }
+
     /// What this core counts.
     pub fn counters(&self) -> Arc<CoreCounters> {
         Arc::clone(&self.counters)
@@ -157,6 +166,7 @@ impl<Q: NicQueue> Core<Q> {
     /// One turn of the loop at time `now`. True when there was something to do.
     pub fn turn(&mut self, now: Micros) -> bool {
         self.now = now;
+        self.tx.trace.poll();
         let mut worked = self.take_messages();
         worked |= self.receive();
         worked |= self.take_bumps();

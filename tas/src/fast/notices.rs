@@ -75,7 +75,9 @@ impl<Q: NicQueue> Core<Q> {
         let Some(context) = self.contexts.get(owner) else {
             return Told::Yes;
         };
-        if context.post(&news(st, slot)) {
+        let news = news(st, slot);
+        if context.post(&news) {
+            self.tx.trace.app_event(id, st, &news);
             slot.app.clear_news();
             self.counters.events.add(1);
             Told::Yes

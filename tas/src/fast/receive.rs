@@ -34,6 +34,7 @@ impl<Q: NicQueue> Core<Q> {
         self.counters.rx_frames.add(count as u64);
         let mut arrivals = ArrayVec::<Arrival<'_>, BURST>::new();
         for frame in &frames {
+            self.tx.trace.received(frame.data());
             if let Some(arrival) = self.classify(frame.data(), frame.rx_checksum()) {
                 self.shared.table.prefetch(arrival.hash);
                 let _ = arrivals.try_push(arrival);
@@ -164,7 +165,11 @@ impl<Q: NicQueue> Core<Q> {
             ext: &mut slot.ext,
         };
         let segment = Segment::from(packet);
+        self.tx.trace.segment(id, flow.st, &segment);
         let received = flow.on_segment(&segment, &shared.params, self.now);
+        if received.loss {
+            self.tx.trace.retransmit(id, flow.st);
+        }
         let deadline = flow.deadline();
 
         if let Some(plan) = &received.ack_first
@@ -242,6 +247,7 @@ impl<Q: NicQueue> Core<Q> {
                 self.schedule.send(id, &mut slot.app);
             }
             if outcome.retransmit {
+                self.tx.trace.retransmit(id, flow.st);
                 self.counters.timeouts.add(1);
             }
             end = outcome.end;

@@ -45,6 +45,7 @@ impl<Q: NicQueue> Core<Q> {
             if !slot.app.send_queued || slot.app.ended {
                 continue;
             }
+            self.tx.trace.turn(id, st);
             let mut sender = Sender {
                 tx: &mut self.tx,
                 nic: &mut self.nic,

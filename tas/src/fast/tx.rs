@@ -6,6 +6,7 @@ use tas_shm::{Arena, ShmOffset};
 use tas_wire::{ChecksumMode, Ecn, SegmentFields, TcpTemplate, ethernet, ipv4};
 
 use super::counters::CoreCounters;
+use super::trace::Trace;
 use crate::nic::{Frame, Frames, NicQueue};
 use crate::proto::SegmentPlan;
 
@@ -35,6 +36,8 @@ pub struct TxPath<Q: NicQueue> {
     checksums: Checksums,
     arena: Arc<Arena>,
     ip_id: u16,
+    /// What the core records.
+    pub trace: Trace,
 }
 
 impl<Q: NicQueue> TxPath<Q> {
@@ -46,6 +49,7 @@ impl<Q: NicQueue> TxPath<Q> {
             checksums,
             arena,
             ip_id: 0,
+            trace: Trace::none(),
         }
     }
 
@@ -155,6 +159,7 @@ impl<Q: NicQueue> TxPath<Q> {
     }
 
     fn push(&mut self, frame: Q::Frame) {
+        self.trace.sent(frame.data());
         // There is room: `ready` said so for the one spare frame that exists.
         let _ = self.batch.try_push(frame);
     }
