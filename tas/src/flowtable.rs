@@ -3,8 +3,13 @@
 //! It lies in `tas_internal` in the layout that tools know (`flextcp_pl_flowhte`): an entry is the
 //! flow id with a valid bit and its distance from the hash's home position, and the hash. A flow
 //! lies within four entries of its home; the slow path, the only writer, moves others to make
-//! room (hopscotch hashing). Cores read without locks. A reader that misses an entry under way
-//! passes the frame to the slow path, which hands it back.
+//! room (hopscotch hashing). Where none can be made, which at a quarter of the table happens to one
+//! flow in ten thousand, the flow goes into a small table beside, of the service alone. Cores read
+//! without locks. A reader that misses an entry under way passes the frame to the slow path, which
+//! hands it back.
+
+use std::iter;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tas_shm::SharedTable;
 
@@ -46,6 +51,7 @@ impl Entry {
 pub struct FlowTable {
     entries: SharedTable,
     mask: u32,
+    overflow: Overflow,
 }
 
 impl FlowTable {
@@ -53,14 +59,21 @@ impl FlowTable {
     pub fn new(entries: SharedTable) -> FlowTable {
         let len = entries.count().max(1);
         let mask = (1u32 << (31 - len.leading_zeros())) - 1;
-        FlowTable { entries, mask }
+        FlowTable {
+            entries,
+            mask,
+            overflow: Overflow::new(),
+        }
     }
 
     /// The flows whose hash is `hash`: almost always one, and the caller compares addresses.
     #[inline]
     pub fn candidates(&self, hash: u32) -> impl Iterator<Item = FlowId> + '_ {
-        (0..NEIGHBOURHOOD).filter_map(move |distance| {
-            let entry = Entry::decode(self.entries.load(self.index(hash, distance)))?;
+        let near = (0..NEIGHBOURHOOD).map(move |d| self.entries.load(self.index(hash, d)));
+        // Looked at only when the neighbourhood is exhausted.
+        let beside = iter::once(()).flat_map(move |()| self.overflow.load(hash));
+        near.chain(beside).filter_map(move |raw| {
+            let entry = Entry::decode(raw)?;
             (entry.hash == hash).then_some(FlowId(entry.id))
         })
     }
@@ -71,8 +84,12 @@ impl FlowTable {
         self.entries.prefetch(self.index(hash, 0));
     }
 
-    /// Enters a flow; only the slow path may. False when no room can be made near its home.
+    /// Enters a flow; only the slow path may. False when there is no room.
     pub fn insert(&self, hash: u32, flow: FlowId) -> bool {
+        self.insert_near(hash, flow) || self.overflow.insert(hash, flow)
+    }
+
+    fn insert_near(&self, hash: u32, flow: FlowId) -> bool {
         let Some(mut free) = (0..SEARCH).find(|d| self.entry(hash, *d).is_none()) else {
             return false;
         };
@@ -100,7 +117,7 @@ impl FlowTable {
         if let Some(distance) = found {
             self.entries.store(self.index(hash, distance), 0);
         }
-        found.is_some()
+        found.is_some() || self.overflow.remove(hash, flow)
     }
 
     /// How many flows are entered. Looks at the whole table.
@@ -108,6 +125,7 @@ impl FlowTable {
         (0..=self.mask)
             .filter(|index| Entry::decode(self.entries.load(*index)).is_some())
             .count()
+            + self.overflow.used.load(Ordering::Relaxed) as usize
     }
 
     /// Moves an entry that may lie at `free` there, and returns the distance that it left free.
@@ -135,6 +153,69 @@ impl FlowTable {
     }
 }
 
+/// Flows for which there is no room near their home.
+struct Overflow {
+    used: AtomicU32,
+    buckets: Box<[Bucket]>,
+}
+
+/// A cache line of entries.
+#[derive(Default)]
+#[repr(align(64))]
+struct Bucket([AtomicU64; 8]);
+
+impl Overflow {
+    /// With all flow states in use, one flow in 250 has no room near its home: one in a bucket on
+    /// average.
+    const BUCKETS: usize = 512;
+
+    fn new() -> Overflow {
+        Overflow {
+            used: AtomicU32::new(0),
+            buckets: (0..Overflow::BUCKETS).map(|_| Bucket::default()).collect(),
+        }
+    }
+
+    fn bucket(&self, hash: u32) -> &[AtomicU64] {
+        // The upper bits: flows that crowd at one home agree in the lower ones.
+        let index = (hash >> 20) as usize % Overflow::BUCKETS;
+        self.buckets.get(index).map_or(&[], |bucket| &bucket.0)
+    }
+
+    fn load(&self, hash: u32) -> impl Iterator<Item = u64> + '_ {
+        let bucket = match self.used.load(Ordering::Acquire) {
+            0 => &[],
+            _ => self.bucket(hash),
+        };
+        bucket.iter().map(|entry| entry.load(Ordering::Acquire))
+    }
+
+    fn insert(&self, hash: u32, flow: FlowId) -> bool {
+        let free = |entry: &&AtomicU64| entry.load(Ordering::Relaxed) == 0;
+        let Some(entry) = self.bucket(hash).iter().find(free) else {
+            return false;
+        };
+        let id = flow.0;
+        let distance = 0;
+        entry.store(Entry { id, distance, hash }.encode(), Ordering::Release);
+        self.used.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    fn remove(&self, hash: u32, flow: FlowId) -> bool {
+        let here = |raw| Entry::decode(raw).is_some_and(|e| e.hash == hash && e.id == flow.0);
+        let found = self
+            .bucket(hash)
+            .iter()
+            .find(|entry| here(entry.load(Ordering::Relaxed)));
+        if let Some(entry) = found {
+            entry.store(0, Ordering::Release);
+            self.used.fetch_sub(1, Ordering::Release);
+        }
+        found.is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,11 +238,44 @@ mod tests {
         for id in 0..4 {
             assert!(table.insert(7, FlowId(id)));
         }
-        assert!(!table.insert(7, FlowId(4)));
         assert_eq!(find(&table, 7), [0, 1, 2, 3]);
         assert!(table.remove(7, FlowId(2)));
         assert!(!table.remove(7, FlowId(2)));
         assert_eq!(find(&table, 7), [0, 1, 3]);
+    }
+
+    #[test]
+    fn a_crowd_at_one_home_overflows() {
+        let table = table(64);
+        let entered = (0..20).filter(|id| table.insert(7, FlowId(*id))).count();
+        assert_eq!(entered, 12);
+        assert_eq!(table.occupied(), 12);
+        assert_eq!(find(&table, 7), (0..12).collect::<Vec<_>>());
+        // Another home, and another hash with the same bucket.
+        assert_eq!(find(&table, 9), []);
+        assert_eq!(find(&table, 8), []);
+        for id in (0..12).rev() {
+            assert!(table.remove(7, FlowId(id)));
+            assert!(!table.remove(7, FlowId(id)));
+        }
+        assert_eq!(find(&table, 7), []);
+        assert_eq!(table.occupied(), 0);
+    }
+
+    #[test]
+    fn takes_all_flows_that_there_are_states_for() {
+        let table = table(1 << 18);
+        let mut seed = 1u64;
+        let mut hashes = Vec::new();
+        for id in 0..1 << 17 {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1);
+            let hash = (seed >> 32) as u32;
+            hashes.push(hash);
+            assert!(table.insert(hash, FlowId(id)), "flow {id}");
+        }
+        for (id, hash) in hashes.iter().enumerate() {
+            assert!(table.candidates(*hash).any(|flow| flow.0 == id as u32));
+        }
     }
 
     #[test]

@@ -104,8 +104,9 @@ static uint8_t *pattern;
 static size_t pattern_len;
 
 static struct end *wishes;
-static unsigned listening, accepting, opened, opening, asked;
-static uint64_t now, responses, connects, errors, polls, empty_polls;
+static unsigned listening, accepted, opened, opening, asked;
+static uint64_t now, responses, connects, errors, ramp_errors, polls, empty_polls;
+static bool started;
 static struct latency times;
 
 static inline bool is_server(const struct end *e)
@@ -320,7 +321,7 @@ static void server_accepted(struct end *e, int status)
 {
   e->server.waiting = 0;
   if (status == 0) {
-    accepting++;
+    accepted++;
   } else {
     count_error("accept", -status);
     want(e, ACCEPT);
@@ -329,8 +330,9 @@ static void server_accepted(struct end *e, int status)
 
 static void peer_closed(struct end *e)
 {
+  /* In mode echo it is a reset, and the library closes by itself. */
   if (set.mode == ECHO)
-    fail("a connection was closed", ECONNRESET);
+    return;
   if (is_server(e) && flextcp_connection_tx_close(&ctx, &e->tcp) != 0)
     count_error("end of stream", errno);
   want(e, CLOSE);
@@ -338,12 +340,16 @@ static void peer_closed(struct end *e)
 
 static void closed(struct end *e, int status)
 {
+  if (set.mode == ECHO && started)
+    fail("a connection was closed", -status);
   if (status != 0)
     count_error("close", -status);
   if (is_server(e)) {
+    accepted--;
     want(e, ACCEPT);
   } else {
     connects++;
+    opened--;
     opening++;
     want(e, OPEN);
   }
@@ -470,12 +476,12 @@ static uint64_t ramp_up(void)
     connect_more();
     turn();
     complete = asked == set.conns && offered == num_servers
-      && (set.mode == CONNECT || (opened == set.conns && accepting == set.conns));
+      && (set.mode == CONNECT || (opened == set.conns && accepted == set.conns));
     if (offered < num_servers && asked == set.conns)
       want(&servers[offered++], ACCEPT);
     if (polls % 1024 == 0 && now_ns() > end) {
-      fprintf(stderr, "loopback: %u of %u connections are open after %u ms\n", opened, set.conns,
-              set.ramp_ms);
+      fprintf(stderr, "loopback: of %u connections %u are open and %u accepted after %u ms\n",
+              set.conns, opened, accepted, set.ramp_ms);
       exit(1);
     }
   }
@@ -484,6 +490,7 @@ static uint64_t ramp_up(void)
 
 static void start_clients(void)
 {
+  started = true;
   for (unsigned i = 0; i < set.conns; i++) {
     start_client(&clients[i]);
     if (i % STARTING == STARTING - 1)
@@ -502,6 +509,7 @@ static void run_for(unsigned ms)
 
 static void forget_what_was(void)
 {
+  ramp_errors = errors;
   responses = connects = errors = polls = empty_polls = 0;
   memset(&times, 0, sizeof(times));
   for (unsigned i = 0; i < set.conns; i++)
@@ -527,10 +535,11 @@ static void report(double ramp_ms, double seconds, double cycles_per_us)
   for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
     times.count += times.buckets[i];
   printf("{\"mode\":\"%s\",\"bytes\":%u,\"connections\":%u,\"pending\":%u,\"ramp_ms\":%.1f,"
-         "\"seconds\":%.4f,\"tsc_mhz\":%.1f,\"polls\":%llu,\"empty_polls\":%llu,\"errors\":%llu,",
+         "\"seconds\":%.4f,\"tsc_mhz\":%.1f,\"polls\":%llu,\"empty_polls\":%llu,\"errors\":%llu,"
+         "\"ramp_errors\":%llu,",
          set.mode == ECHO ? "echo" : "connect", set.bytes, set.conns, set.pending, ramp_ms,
          seconds, cycles_per_us, (unsigned long long)polls, (unsigned long long)empty_polls,
-         (unsigned long long)errors);
+         (unsigned long long)errors, (unsigned long long)ramp_errors);
   if (set.mode == CONNECT)
     printf("\"connects\":%llu,\"connects_per_s\":%.0f}\n", (unsigned long long)connects,
            (double)connects / seconds);
