@@ -20,7 +20,7 @@ RELEASE := $(TARGET)/release
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # Debian's names of what build, tests and demo use.
-PACKAGES := gcc g++ libc6-dev make pkg-config python3 libclang-dev iproute2 ethtool util-linux
+PACKAGES := gcc g++ libc6-dev make pkg-config python3 libclang-dev iproute2 ethtool util-linux valgrind
 PACKAGES += $(if $(RTE_SDK),,libdpdk-dev)
 
 export RTE_SDK EXTRA_CFLAGS EXTRA_LDFLAGS
@@ -42,7 +42,7 @@ DOCS := doc/options.md share/man share/completions
 .PHONY: all products rust dpdk clean distclean install uninstall deps headers docs fmt lint \
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-options \
-	check-install check-full
+	check-install check-full check-instructions instructions-baseline
 
 all: $(PRODUCTS)
 
@@ -144,6 +144,7 @@ check:
 	$(MAKE) check-c
 	$(MAKE) check-options
 	$(MAKE) check-install
+	$(MAKE) check-instructions
 	$(MAKE) check-full
 	@echo 'check: ok'
 
@@ -191,6 +192,17 @@ check-options: all
 check-install: all
 	tests/build/install.sh
 	tests/build/make.sh
+
+# Counts by callgrind do not depend on the machine's speed or load. `MICROBENCH` may name cases,
+# or groups of them: make check-instructions MICROBENCH=core
+MICROBENCH ?=
+check-instructions: dpdk
+	$(CARGO) run -q --release $(CARGOFLAGS) -p tas-microbench -- check \
+		--profiles $(TARGET)/callgrind $(MICROBENCH)
+
+instructions-baseline: dpdk
+	$(CARGO) run -q --release $(CARGOFLAGS) -p tas-microbench -- write \
+		--profiles $(TARGET)/callgrind
 
 # Namespaces need root: cargo builds as who calls, and the tests run as root.
 check-full: all

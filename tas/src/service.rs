@@ -192,7 +192,8 @@ fn port_conf(config: &Config) -> PortConf {
     }
 }
 
-pub(crate) fn tcp_params(config: &Config) -> TcpParams {
+/// TCP's parameters, as the options say.
+pub fn tcp_params(config: &Config) -> TcpParams {
     TcpParams {
         rto_min: Micros(config.tcp.rto_min_us.into()),
         rto_max: RTO_MAX,

@@ -5,6 +5,8 @@
 //! tells the applications what is new, once per flow and turn.
 
 pub mod counters;
+#[doc(hidden)]
+pub mod schedule;
 pub mod wheel;
 
 mod contexts;
@@ -12,7 +14,6 @@ mod flows;
 mod notices;
 mod receive;
 mod run;
-mod schedule;
 mod send;
 mod slot;
 mod slowlink;
