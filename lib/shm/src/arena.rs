@@ -263,6 +263,14 @@ impl Arena {
             prefetch(place.as_ptr());
         }
     }
+
+    /// Like [`Arena::prefetch`], for writing.
+    #[inline]
+    pub fn prefetch_write(&self, at: ShmOffset) {
+        if let Ok(place) = self.as_ptr(at, 0) {
+            prefetch_write(place.as_ptr());
+        }
+    }
 }
 
 #[cfg(not(loom))]
@@ -322,7 +330,7 @@ const RESERVATION: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc:
 /// Starts fetching the cache line at `place`. Any address is allowed: a
 /// prefetch never faults.
 #[inline]
-pub(crate) fn prefetch(place: *const u8) {
+pub fn prefetch(place: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: prefetching has no architectural effect, whatever the address.
     unsafe {
@@ -330,6 +338,20 @@ pub(crate) fn prefetch(place: *const u8) {
         _mm_prefetch::<_MM_HINT_T0>(place.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+/// Like [`prefetch`], for writing: takes the cache line away from other processors.
+#[inline]
+pub fn prefetch_write(place: *const u8) {
+    // By name: where the compiler may not assume the instruction it would fetch for reading.
+    // Processors that do not know it ignore it.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: as for `prefetch`.
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, preserves_flags));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = place;
 }
 

@@ -26,7 +26,7 @@ mod sync;
 mod tsc;
 mod yielder;
 
-pub use arena::{Arena, OutOfBounds, ShmOffset};
+pub use arena::{Arena, OutOfBounds, ShmOffset, prefetch, prefetch_write};
 pub use bytes::ByteRing;
 pub use doorbell::{Doorbell, EventFd, SleepGate};
 pub use fdpass::write_to_fd;

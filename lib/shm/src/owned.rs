@@ -226,7 +226,7 @@ impl<A, B> FlowSlots<A, B> {
             .map(|word| OwnerId(word.load(Ordering::Relaxed)))
     }
 
-    /// Starts fetching a flow: two cache lines of `A`, the first two of `B`,
+    /// Starts fetching a flow: two cache lines of `A`, the first four of `B`,
     /// and its owner.
     #[inline]
     pub fn prefetch(&self, idx: u32) {
@@ -234,13 +234,11 @@ impl<A, B> FlowSlots<A, B> {
         if let Some(owner) = self.owners.word(idx) {
             prefetch(ptr::from_ref(owner).cast());
             let (shared, private) = (self.shared.address(idx), self.private.address(idx));
-            prefetch(shared);
-            prefetch(private);
-            if size_of::<A>() > LINE {
-                prefetch(shared.wrapping_add(LINE));
+            for line in 0..size_of::<A>().div_ceil(LINE).min(2) {
+                prefetch(shared.wrapping_add(line * LINE));
             }
-            if size_of::<B>() > LINE {
-                prefetch(private.wrapping_add(LINE));
+            for line in 0..size_of::<B>().div_ceil(LINE).min(4) {
+                prefetch(private.wrapping_add(line * LINE));
             }
         }
     }

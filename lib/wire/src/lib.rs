@@ -34,6 +34,6 @@ pub use ipv4::{Ecn, Protocol};
 pub use packet::{Packet, Verify, parse, parse_with};
 pub use seq::SeqNum;
 pub use tcp::{
-    ChecksumMode, SackBlock, SackBlocks, SegmentFields, TcpFlags, TcpHeader, TcpOptions, TcpPacket,
-    TcpTemplate, Timestamps, WindowScale,
+    ChecksumMode, PlainChecksum, PlainFields, PlainSegment, SackBlock, SackBlocks, SegmentFields,
+    TcpFlags, TcpHeader, TcpOptions, TcpPacket, TcpTemplate, Timestamps, WindowScale,
 };

@@ -1,7 +1,7 @@
 //! What the slow path and the applications ask of flows: coming, going, moving, bumps and news.
 
 use tas_abi::memif::{AtxMsg, FLEXTCP_PL_ATX_FLTXDONE, FlowSt};
-use tas_shm::Position;
+use tas_shm::{Arena, Position, ShmOffset};
 use tas_wire::TcpTemplate;
 use zerocopy::FromZeros;
 
@@ -20,6 +20,10 @@ const ENTRIES: usize = 32;
 /// Entries of one context that are taken at once before a flow is let go: a queue's worth, so
 /// that an application that posts without end holds nobody up.
 const ENTRIES_MAX: usize = 1 << 16;
+/// Bytes in a cache line.
+const CACHE_LINE: u32 = 64;
+/// Bytes to be sent that are fetched before the flow's turn.
+const FETCH_AHEAD: u32 = 512;
 /// How far an update's number may be ahead of its flow's.
 const AHEAD_MAX: u16 = 1024;
 /// Updates of one context that may wait for earlier ones. With so many, the context's queue is not
@@ -30,6 +34,7 @@ const PATIENCE: Micros = Micros::from_millis(100);
 
 /// An update that may have come before its turn: several threads share a connection, each with
 /// a queue of its own, and the queues are read one after the other.
+#[derive(Clone, Copy)]
 pub(super) struct Early {
     context: ContextId,
     flow: FlowId,
@@ -263,56 +268,93 @@ impl<Q: NicQueue> Core<Q> {
 
     /// Takes up to `most` entries of the context at a place in the list.
     fn take_entries(&mut self, index: usize, most: usize) -> bool {
-        for taken in 0..most {
-            let entry = self
-                .contexts
-                .at(index)
-                .filter(|context| context.early < EARLY_MAX)
-                .and_then(|context| Some((context.id, context.bumps.pop()?)));
-            let Some((id, entry)) = entry else {
-                return taken > 0;
-            };
-            self.counters.app_entries.add(1);
+        let mut left = most;
+        while left > 0 {
+            let taken = self.pop_entries(index, left.min(ENTRIES));
+            if taken == 0 {
+                break;
+            }
+            left -= taken;
+            self.give_updates();
+        }
+        left < most
+    }
+
+    /// Gives the updates that were taken to their flows.
+    #[inline]
+    fn give_updates(&mut self) {
+        // One by one: a message of the slow path that comes in between may want them all given.
+        while let Some(update) = self.updates.pop_front() {
+            self.update(&update);
+        }
+    }
+
+    /// Takes entries out of a context's queue, and fetches the flows that they are for. Returns
+    /// how many.
+    #[inline]
+    fn pop_entries(&mut self, index: usize, most: usize) -> usize {
+        let until = self.now + PATIENCE;
+        let Some(context) = self.contexts.at(index) else {
+            return 0;
+        };
+        let id = context.id;
+        // Each may have to wait.
+        let most = most.min(EARLY_MAX.saturating_sub(context.early));
+        let (mut taken, mut bad) = (0, 0);
+        while taken < most
+            && let Some(entry) = context.bumps.pop()
+        {
+            taken += 1;
             let Ok(AtxMsg::ConnUpdate(update)) = AtxMsg::try_from(entry) else {
-                self.bad_entry(id, "unknown queue entry type");
+                bad += 1;
                 continue;
             };
-            let bump = AppBump {
-                rx_bump: update.rx_bump,
-                tx_bump: update.tx_bump,
-                bump_seq: update.bump_seq,
-                tx_done: update.flags & FLEXTCP_PL_ATX_FLTXDONE != 0,
-            };
-            let update = Early {
+            self.shared.flows.prefetch(update.flow_id);
+            self.updates.push_back(Early {
                 context: id,
                 flow: FlowId(update.flow_id),
-                bump,
-                until: self.now + PATIENCE,
-            };
-            let mut order = self.bump(&update);
-            if order == Order::Unknown && !self.in_message {
-                // The slow path tells this core of a flow before it tells the application, but
-                // both may have happened since the messages were read.
-                self.take_up_to(usize::MAX);
-                order = self.bump(&update);
-                if order == Order::Unknown {
-                    self.counters.app_stale_entries.add(1);
-                    continue;
-                }
-            }
-            if order != Order::Taken
-                && let Some(context) = self.contexts.get(id)
-            {
-                context.early += 1;
-                self.early.push(update);
+                bump: AppBump {
+                    rx_bump: update.rx_bump,
+                    tx_bump: update.tx_bump,
+                    bump_seq: update.bump_seq,
+                    tx_done: update.flags & FLEXTCP_PL_ATX_FLTXDONE != 0,
+                },
+                until,
+            });
+        }
+        self.counters.app_entries.add(taken as u64);
+        for _ in 0..bad {
+            self.bad_entry(id, "unknown queue entry type");
+        }
+        taken
+    }
+
+    /// Gives an update to its flow, now or when its turn comes.
+    #[inline]
+    fn update(&mut self, update: &Early) {
+        let mut order = self.bump(update);
+        if order == Order::Unknown && !self.in_message {
+            // The slow path tells this core of a flow before it tells the application, but
+            // both may have happened since the messages were read.
+            self.take_up_to(usize::MAX);
+            order = self.bump(update);
+            if order == Order::Unknown {
+                self.counters.app_stale_entries.add(1);
+                return;
             }
         }
-        true
+        if order != Order::Taken
+            && let Some(context) = self.contexts.get(update.context)
+        {
+            context.early += 1;
+            self.early.push(*update);
+        }
     }
 
     /// Takes all that the application of a context has posted so far. What it asks of the slow
     /// path overtakes its updates, which it posted before.
     fn take_all_of(&mut self, owner: ContextId) {
+        self.give_updates();
         for index in 0..self.contexts.len() {
             let Some(id) = self.contexts.at(index).map(|context| context.id) else {
                 break;
@@ -351,7 +393,8 @@ impl<Q: NicQueue> Core<Q> {
             bump,
             ..
         } = update;
-        let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+        let shared = &self.shared;
+        let Some((st, slot)) = shared.flows.get(&mut self.token, id.0) else {
             return Order::Unknown;
         };
         // Any context of the application may post: several threads share connections, and move
@@ -379,10 +422,11 @@ impl<Q: NicQueue> Core<Q> {
             ext: &mut slot.ext,
         };
         self.tx.trace.app_update(*id, *context, flow.st, bump);
-        match flow.on_app_bump(bump, &self.shared.params, self.now) {
+        match flow.on_app_bump(bump, &shared.params, self.now) {
             Ok(bumped) => {
                 let deadline = flow.deadline();
                 if bumped.send {
+                    fetch_data(&shared.arena, st);
                     self.schedule.send(*id, &mut slot.app);
                 }
                 if bumped.ack {
@@ -409,6 +453,16 @@ impl<Q: NicQueue> Core<Q> {
             context.reported = true;
             self.slow.send(ToSlow::Misbehaved(id, what));
         }
+    }
+}
+
+/// Fetches the beginning of what is to be sent next; the processor then sees where this leads.
+#[inline]
+fn fetch_data(arena: &Arena, st: &FlowSt) {
+    let start = ShmOffset(st.tx_base) + u64::from(st.tx_next_pos);
+    let lines = st.tx_avail.min(FETCH_AHEAD).div_ceil(CACHE_LINE) + 1;
+    for line in 0..lines {
+        arena.prefetch(start + u64::from(line * CACHE_LINE));
     }
 }
 

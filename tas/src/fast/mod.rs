@@ -20,6 +20,7 @@ mod slowlink;
 mod trace;
 mod tx;
 
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ use crate::types::{CoreId, FlowId, Micros};
 use contexts::Contexts;
 use counters::CoreCounters;
 use flows::{Early, Moving};
+use receive::Arrivals;
 use schedule::Schedule;
 pub use slot::FlowSlot;
 use slowlink::SlowLink;
@@ -107,9 +109,13 @@ pub struct Core<Q: NicQueue> {
     tx: TxPath<Q>,
     slow: SlowLink,
     moving: Vec<Moving>,
+    /// Updates just taken from a context, on their way to their flows.
+    updates: VecDeque<Early>,
     early: Vec<Early>,
     /// A message of the slow path is being handled.
     in_message: bool,
+    /// The segments of the burst at hand.
+    arrivals: Arrivals,
     /// Flows whose timers have run out; empty between turns.
     due: Vec<FlowId>,
     waker: Arc<Waker>,
@@ -139,8 +145,10 @@ impl<Q: NicQueue> Core<Q> {
             tx: TxPath::new(checksums, Arc::clone(&shared.arena)),
             slow: SlowLink::new(parts.from_slow, parts.to_slow, parts.slow_waker),
             moving: Vec::new(),
+            updates: VecDeque::new(),
             early: Vec::new(),
             in_message: false,
+            arrivals: Arrivals::new(),
             due: Vec::new(),
             waker: parts.waker,
             counters: parts.counters,

@@ -1,23 +1,104 @@
 //! Receiving: from a burst of frames to flows, and up to the slow path for the rest.
 
-use arrayvec::ArrayVec;
-use tas_shm::ShmOffset;
-use tas_wire::{Packet, TcpPacket, Verify};
+use std::net::Ipv4Addr;
 
-use super::Core;
+use tas_shm::{OwnerToken, ShmOffset};
+use tas_wire::{FlowTuple, Packet, PlainSegment, TcpPacket, Verify};
+
 use super::counters::CoreCounters;
 use super::slot::Owner;
 use super::tx::TxRing;
+use super::{Core, Flows};
 use crate::nic::{BURST, Frame, Frames, NicQueue, RxChecksum};
 use crate::proto::{End, Flow, Notice, Received, Segment};
 use crate::types::FlowId;
 
-/// A frame of a burst on its way to its flow.
-struct Arrival<'a> {
-    frame: &'a [u8],
-    packet: TcpPacket<'a>,
+/// Frames ahead whose bytes are fetched while one is parsed.
+const AHEAD: usize = 4;
+
+/// A segment of a burst on its way to its flow.
+#[derive(Clone, Copy)]
+struct Arrival {
+    segment: Segment,
+    tuple: FlowTuple,
     hash: u32,
+    /// Its frame in the burst.
+    frame: u16,
+    /// Where the data begins in the frame.
+    payload_at: u16,
+    /// The flow that its hash names.
     flow: Option<FlowId>,
+}
+
+/// The segments of a burst. They stay where they are: a flow's segment is looked at three times,
+/// and fetched from memory in between.
+pub(super) struct Arrivals {
+    list: Box<[Arrival; BURST]>,
+    len: usize,
+}
+
+impl Arrivals {
+    pub(super) fn new() -> Arrivals {
+        let none = Arrival {
+            segment: Segment::default(),
+            tuple: FlowTuple {
+                local_ip: Ipv4Addr::UNSPECIFIED,
+                local_port: 0,
+                remote_ip: Ipv4Addr::UNSPECIFIED,
+                remote_port: 0,
+            },
+            hash: 0,
+            frame: 0,
+            payload_at: 0,
+            flow: None,
+        };
+        Arrivals {
+            list: Box::new([none; BURST]),
+            len: 0,
+        }
+    }
+
+    /// The next place; a full burst fits.
+    #[inline]
+    fn place(&mut self) -> Option<&mut Arrival> {
+        let place = self.list.get_mut(self.len)?;
+        self.len += 1;
+        Some(place)
+    }
+}
+
+impl Arrival {
+    /// Field by field: a structure put together elsewhere and moved here would wait for every
+    /// store before it, those to the applications' memory included.
+    #[inline(always)]
+    fn set_plain(&mut self, plain: &PlainSegment) {
+        let segment = &mut self.segment;
+        segment.seq = plain.seq;
+        segment.ack = plain.ack;
+        segment.flags = plain.flags;
+        segment.window = plain.window;
+        segment.timestamps = plain.timestamps;
+        segment.ce = plain.ecn == tas_wire::Ecn::Ce;
+        segment.dsack = false;
+        segment.len = plain.payload_len.into();
+        self.tuple = plain.tuple;
+        self.hash = plain.tuple.hash();
+        self.payload_at = plain.payload_at;
+    }
+
+    #[cold]
+    fn set(&mut self, packet: &TcpPacket<'_>, frame: &[u8]) {
+        self.segment = Segment::from(packet);
+        self.tuple = packet.tuple();
+        self.hash = self.tuple.hash();
+        self.payload_at = payload_at(frame, packet);
+    }
+}
+
+/// Where a packet's data begins in its frame.
+fn payload_at(frame: &[u8], packet: &TcpPacket<'_>) -> u16 {
+    let distance = packet.payload.as_ptr().addr() - frame.as_ptr().addr();
+    u16::try_from(distance).unwrap_or(u16::MAX)
 }
 
 /// Flags of the flow state's receive base (`FLEXNIC_PL_FLOWST_RX_MASK` keeps the place).
@@ -32,71 +113,133 @@ impl<Q: NicQueue> Core<Q> {
             return false;
         }
         self.counters.rx_frames.add(count as u64);
-        let mut arrivals = ArrayVec::<Arrival<'_>, BURST>::new();
-        for frame in &frames {
+        for frame in frames.iter().take(AHEAD) {
+            frame.prefetch();
+        }
+        self.arrivals.len = 0;
+        for (index, frame) in frames.iter().enumerate() {
+            if let Some(later) = frames.get(index + AHEAD) {
+                later.prefetch();
+            }
             self.tx.trace.received(frame.data());
-            if let Some(arrival) = self.classify(frame.data(), frame.rx_checksum()) {
-                self.shared.table.prefetch(arrival.hash);
-                let _ = arrivals.try_push(arrival);
+            self.classify(frame.data(), frame.rx_checksum(), index as u16);
+        }
+        self.find_flows();
+        for index in 0..self.arrivals.len {
+            self.fetch_target(index + AHEAD);
+            let Some(arrival) = self.arrivals.list.get(index) else {
+                break;
+            };
+            let frame = usize::from(arrival.frame);
+            if let Some(frame) = frames.get(frame) {
+                self.arrived(index, frame.data());
             }
         }
-        for arrival in &mut arrivals {
-            arrival.flow = self.lookup(&arrival.packet, arrival.hash);
+        true
+    }
+
+    /// Fetches the flows of a burst.
+    #[inline]
+    fn find_flows(&mut self) {
+        let Arrivals { list, len } = &mut self.arrivals;
+        for arrival in list.iter_mut().take(*len) {
+            arrival.flow = self.shared.table.candidates(arrival.hash).next();
             if let Some(flow) = arrival.flow {
                 self.shared.flows.prefetch(flow.0);
             }
         }
-        for arrival in &arrivals {
-            let taken = arrival
-                .flow
-                .is_some_and(|flow| self.segment(flow, &arrival.packet));
-            if !taken {
-                self.punt(arrival.frame, &arrival.packet);
-            }
+    }
+
+    /// Fetches the place where a segment's data will go.
+    #[inline]
+    fn fetch_target(&mut self, index: usize) {
+        let shared = &self.shared;
+        if let Some(arrival) = self.arrivals.list.get(index)
+            && index < self.arrivals.len
+            && let Some(flow) = arrival.flow
+            && let Some((st, _)) = shared.flows.get(&mut self.token, flow.0)
+        {
+            let ring = ShmOffset(st.rx_base_sp & RX_BASE_MASK);
+            shared
+                .arena
+                .prefetch_write(ring + u64::from(st.rx_next_pos));
         }
-        true
+    }
+
+    /// Gives the segment at a place of the burst to its flow, or to the slow path.
+    #[inline]
+    fn arrived(&mut self, index: usize, frame: &[u8]) {
+        let Some(&Arrival {
+            ref segment,
+            tuple,
+            hash,
+            payload_at,
+            flow,
+            ..
+        }) = self.arrivals.list.get(index)
+        else {
+            return;
+        };
+        let segment = *segment;
+        let payload = frame.get(usize::from(payload_at)..).unwrap_or_default();
+        let flow = match flow {
+            Some(flow) if is_flow_of(&self.shared.flows, &mut self.token, flow, &tuple) => {
+                Some(flow)
+            }
+            // Nearly never: two connections of one hash.
+            Some(_) => self.lookup(&tuple, hash),
+            None => None,
+        };
+        let taken = flow.is_some_and(|flow| self.segment(flow, &segment, payload));
+        if !taken {
+            self.punt(frame, &tuple);
+        }
     }
 
     /// A frame that the slow path found to belong to an installed flow. It is dropped if that
     /// has changed meanwhile: the peer sends it again.
     pub(super) fn reinjected(&mut self, frame: &[u8]) {
         if let Ok(Packet::Tcp(packet)) = tas_wire::parse_with(frame, Verify::NONE)
-            && let Some(flow) = self.lookup(&packet, packet.tuple().hash())
+            && let Some(flow) = self.lookup(&packet.tuple(), packet.tuple().hash())
         {
-            self.segment(flow, &packet);
+            self.segment(flow, &Segment::from(&packet), packet.payload);
         }
     }
 
     /// Parses a frame. Frames other than TCP go to the slow path here, broken ones nowhere.
-    fn classify<'a>(&mut self, frame: &'a [u8], checksum: RxChecksum) -> Option<Arrival<'a>> {
+    #[inline]
+    fn classify(&mut self, frame: &[u8], checksum: RxChecksum, index: u16) {
         let verify = match checksum {
             RxChecksum::Good => Verify::NONE,
             // A port that says "bad" is believed only after a look of our own: it may not
             // have understood the frame.
             RxChecksum::Unknown | RxChecksum::Bad => Verify::ALL,
         };
+        match PlainSegment::parse(frame, verify) {
+            Some(plain) => {
+                self.shared.table.prefetch(plain.tuple.hash());
+                if let Some(arrival) = self.arrivals.place() {
+                    arrival.set_plain(&plain);
+                    arrival.frame = index;
+                }
+            }
+            None => self.classify_any(frame, verify, index),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn classify_any(&mut self, frame: &[u8], verify: Verify, index: u16) {
         match tas_wire::parse_with(frame, verify) {
             Ok(Packet::Tcp(packet)) => {
-                let hash = packet.tuple().hash();
-                Some(Arrival {
-                    frame,
-                    packet,
-                    hash,
-                    flow: None,
-                })
+                if let Some(arrival) = self.arrivals.place() {
+                    arrival.set(&packet, frame);
+                    arrival.frame = index;
+                }
             }
-            Ok(Packet::Arp(_) | Packet::Icmp(_)) => {
-                self.pass_up(frame);
-                None
-            }
-            Ok(Packet::Other(_)) => {
-                self.counters.unknown_protocol.add(1);
-                None
-            }
-            Err(error) => {
-                self.malformed(error.index());
-                None
-            }
+            Ok(Packet::Arp(_) | Packet::Icmp(_)) => self.pass_up(frame),
+            Ok(Packet::Other(_)) => self.counters.unknown_protocol.add(1),
+            Err(error) => self.malformed(error.index()),
         }
     }
 
@@ -107,28 +250,18 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
-    #[inline]
-    fn lookup(&mut self, packet: &TcpPacket<'_>, hash: u32) -> Option<FlowId> {
-        let tuple = packet.tuple();
+    fn lookup(&mut self, tuple: &FlowTuple, hash: u32) -> Option<FlowId> {
         let shared = &self.shared;
-        shared.table.candidates(hash).find(|flow| {
-            shared
-                .flows
-                .get(&mut self.token, flow.0)
-                .is_some_and(|(st, slot)| {
-                    slot.app.installed
-                        && st.remote_ip.get() == tuple.remote_ip.to_bits()
-                        && st.local_ip.get() == tuple.local_ip.to_bits()
-                        && st.remote_port.get() == tuple.remote_port
-                        && st.local_port.get() == tuple.local_port
-                })
-        })
+        shared
+            .table
+            .candidates(hash)
+            .find(|flow| is_flow_of(&shared.flows, &mut self.token, *flow, tuple))
     }
 
     /// Passes a segment without a flow up, if it is for one of our addresses.
     #[cold]
-    fn punt(&mut self, frame: &[u8], packet: &TcpPacket<'_>) {
-        if self.shared.addresses.contains(&packet.ip_dst) {
+    fn punt(&mut self, frame: &[u8], tuple: &FlowTuple) {
+        if self.shared.addresses.contains(&tuple.local_ip) {
             self.pass_up(frame);
         } else {
             self.counters.foreign_address.add(1);
@@ -144,9 +277,9 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
-    /// Gives a segment to its flow and does what the flow says. False when the flow has ended
-    /// and the segment is the slow path's.
-    fn segment(&mut self, id: FlowId, packet: &TcpPacket<'_>) -> bool {
+    /// Gives a segment to its flow and does what the flow says; `payload` begins with the
+    /// segment's data. False when the flow has ended and the segment is the slow path's.
+    fn segment(&mut self, id: FlowId, segment: &Segment, payload: &[u8]) -> bool {
         let shared = &self.shared;
         let Some((st, slot)) = shared.flows.get(&mut self.token, id.0) else {
             return false;
@@ -164,9 +297,9 @@ impl<Q: NicQueue> Core<Q> {
             st,
             ext: &mut slot.ext,
         };
-        let segment = Segment::from(packet);
-        self.tx.trace.segment(id, flow.st, &segment);
-        let received = flow.on_segment(&segment, &shared.params, self.now);
+        self.tx.trace.segment(id, flow.st, segment);
+        let mut received = Received::default();
+        flow.take_segment(segment, &shared.params, self.now, &mut received);
         if received.loss {
             self.tx.trace.retransmit(id, flow.st);
         }
@@ -178,16 +311,15 @@ impl<Q: NicQueue> Core<Q> {
             self.tx.segment(&slot.template, plan, ring);
             self.counters.acks_sent.add(1);
         }
-        if let Some(copy) = received.copy {
+        if let Some(copy) = &received.copy {
             let from = copy.from as usize;
-            let data = packet
-                .payload
+            let data = payload
                 .get(from..from + copy.len as usize)
                 .unwrap_or_default();
             // The place is the slow path's choice, inside the arena.
             let _ = shared.arena.write_ring(rx_base, rx_len, copy.to, data);
         }
-        count(&self.counters, &received.notice, &segment);
+        count(&self.counters, &received.notice, segment);
         if !received.notice.is_empty() {
             slot.app.note(&received.notice);
             if slot.app.owner == Owner::Context {
@@ -269,6 +401,18 @@ impl<Q: NicQueue> Core<Q> {
             self.finish(id, end);
         }
     }
+}
+
+/// Whether a flow is installed here for these addresses and ports.
+#[inline]
+fn is_flow_of(flows: &Flows, token: &mut OwnerToken, flow: FlowId, tuple: &FlowTuple) -> bool {
+    flows.get(token, flow.0).is_some_and(|(st, slot)| {
+        slot.app.installed
+            && st.remote_ip.get() == tuple.remote_ip.to_bits()
+            && st.local_ip.get() == tuple.local_ip.to_bits()
+            && st.remote_port.get() == tuple.remote_port
+            && st.local_port.get() == tuple.local_port
+    })
 }
 
 #[inline]

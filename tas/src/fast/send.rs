@@ -181,13 +181,14 @@ impl<Q: NicQueue> Sender<'_, Q> {
             if !self.tx.ready(self.nic, self.counters) {
                 return Turn::Blocked;
             }
-            let Some(plan) = (Flow {
+            let mut plan = SegmentPlan::default();
+            let mut flow = Flow {
                 st,
                 ext: &mut slot.ext,
-            })
-            .next_segment(params, self.now) else {
-                return Turn::Idle;
             };
+            if !flow.plan_next(params, self.now, &mut plan) {
+                return Turn::Idle;
+            }
             self.tx.segment(&slot.template, &plan, ring);
             self.counters.tx_bytes.add(u64::from(plan.len));
             if st.tx_rate != 0 {

@@ -6,17 +6,22 @@ use zerocopy::FromZeros;
 use crate::proto::{FlowExt, Notice};
 use crate::types::ContextId;
 
-/// The private part of a flow: TCP's own extension, the application's side, the headers to send.
+/// The private part of a flow: the application's side, the headers to send, TCP's own extension.
+///
+/// What every segment touches is in the first four cache lines, which [`super::Flows`] fetches.
 #[derive(FromZeros)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct FlowSlot {
-    /// TCP state that the public flow state has no room for.
-    pub ext: FlowExt,
     /// How the flow stands with its application and in the core's lists.
     pub app: AppState,
     /// Headers of the segments to send.
     pub template: TcpTemplate,
+    /// TCP state that the public flow state has no room for.
+    pub ext: FlowExt,
 }
+
+const _: () = assert!(std::mem::offset_of!(FlowSlot, template) == 64);
+const _: () = assert!(std::mem::offset_of!(FlowSlot, ext) == 128);
 
 /// Whom a flow's events are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromZeros)]
@@ -34,7 +39,7 @@ pub enum Owner {
 
 /// How a flow stands with its application and in the core's lists.
 #[derive(FromZeros)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct AppState {
     /// Earliest time for the next segment of a rate-limited flow, in nanoseconds.
     pub pace_next: u64,

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use tas_shm::{Arena, ShmOffset};
-use tas_wire::{ChecksumMode, Ecn, SegmentFields, TcpTemplate, ethernet, ipv4};
+use tas_wire::checksum::{self, Sum};
+use tas_wire::{
+    ChecksumMode, Ecn, PlainChecksum, PlainFields, SegmentFields, TcpTemplate, ethernet, ipv4,
+};
 
 use super::counters::CoreCounters;
 use super::trace::Trace;
@@ -26,6 +29,11 @@ pub struct TxRing {
     pub base: ShmOffset,
     /// Its length in bytes.
     pub len: u32,
+}
+
+#[inline]
+fn ecn(plan: &SegmentPlan) -> Ecn {
+    if plan.ect { Ecn::Ect0 } else { Ecn::NotEct }
 }
 
 /// A core's frames on their way out.
@@ -76,44 +84,16 @@ impl<Q: NicQueue> TxPath<Q> {
         let Some(mut frame) = self.spare.take() else {
             return false;
         };
-        let fields = SegmentFields {
-            seq: plan.seq,
-            ack: plan.ack,
-            flags: plan.flags,
-            window: plan.window,
-            ecn: if plan.ect { Ecn::Ect0 } else { Ecn::NotEct },
-            timestamps: plan.timestamps,
-            sack: plan.sack.as_slice(),
-            mss: None,
-            window_scale: None,
-            sack_permitted: false,
-        };
-        let header = fields.header_len();
-        let payload = plan.len as usize;
-        if !frame.set_len(header + payload) {
-            self.spare = Some(frame);
-            return false;
-        }
-        let data = frame.data_mut();
-        let filled = payload == 0
-            || data.get_mut(header..).is_some_and(|to| {
-                self.arena
-                    .read_ring(ring.base, ring.len, plan.pos, to)
-                    .is_ok()
-            });
-        let mode = match self.checksums {
-            Checksums::Offload => ChecksumMode::Offload,
-            Checksums::Software => ChecksumMode::Full,
-        };
         self.ip_id = self.ip_id.wrapping_add(1);
-        if !filled
-            || template
-                .emit(data, &fields, payload, self.ip_id, mode)
-                .is_err()
-        {
+        let header = if plan.sack.is_empty() {
+            self.plain(&mut frame, template, plan, ring)
+        } else {
+            self.with_sack(&mut frame, template, plan)
+        };
+        let Some(header) = header else {
             self.spare = Some(frame);
             return false;
-        }
+        };
         if self.checksums == Checksums::Offload {
             let tcp_len = header - ethernet::HEADER_LEN - ipv4::HEADER_LEN;
             frame.offload_checksums(
@@ -124,6 +104,78 @@ impl<Q: NicQueue> TxPath<Q> {
         }
         self.push(frame);
         true
+    }
+
+    /// Fills in a segment without options other than timestamps; returns its headers' length.
+    #[inline]
+    fn plain(
+        &self,
+        frame: &mut Q::Frame,
+        template: &TcpTemplate,
+        plan: &SegmentPlan,
+        ring: TxRing,
+    ) -> Option<usize> {
+        let fields = PlainFields {
+            seq: plan.seq,
+            ack: plan.ack,
+            flags: plan.flags,
+            window: plan.window,
+            ecn: ecn(plan),
+            timestamps: plan.timestamps,
+        };
+        let header = fields.header_len();
+        let len = plan.len as usize;
+        if !frame.set_len(header + len) {
+            return None;
+        }
+        let data = frame.data_mut();
+        let mut sum = Sum::ZERO;
+        if len > 0 {
+            let payload = data.get_mut(header..)?;
+            self.arena
+                .read_ring(ring.base, ring.len, plan.pos, payload)
+                .ok()?;
+            if self.checksums == Checksums::Software {
+                sum = checksum::ones_complement_sum(payload, Sum::ZERO);
+            }
+        }
+        let mode = match self.checksums {
+            Checksums::Offload => PlainChecksum::Offload,
+            Checksums::Software => PlainChecksum::Data(sum),
+        };
+        template
+            .emit_plain(data, &fields, len, self.ip_id, mode)
+            .ok()
+    }
+
+    /// Fills in an acknowledgement with SACK blocks; returns its headers' length.
+    #[cold]
+    fn with_sack(
+        &self,
+        frame: &mut Q::Frame,
+        template: &TcpTemplate,
+        plan: &SegmentPlan,
+    ) -> Option<usize> {
+        let fields = SegmentFields {
+            seq: plan.seq,
+            ack: plan.ack,
+            flags: plan.flags,
+            window: plan.window,
+            ecn: ecn(plan),
+            timestamps: plan.timestamps,
+            sack: plan.sack.as_slice(),
+            ..SegmentFields::default()
+        };
+        if plan.len > 0 || !frame.set_len(fields.header_len()) {
+            return None;
+        }
+        let mode = match self.checksums {
+            Checksums::Offload => ChecksumMode::Offload,
+            Checksums::Software => ChecksumMode::Full,
+        };
+        template
+            .emit(frame.data_mut(), &fields, 0, self.ip_id, mode)
+            .ok()
     }
 
     /// Sends a frame that is complete.

@@ -53,6 +53,9 @@ pub trait Frame: Send {
     /// The bytes of the frame, Ethernet header first.
     fn data(&self) -> &[u8];
 
+    /// Starts fetching the first bytes of the frame.
+    fn prefetch(&self) {}
+
     /// The bytes of the frame, to be changed in place.
     fn data_mut(&mut self) -> &mut [u8];
 

@@ -36,20 +36,33 @@ impl Segment {
 
 impl Flow<'_> {
     /// Takes a segment that belongs to this flow and whose checksum is right.
-    #[inline]
+    #[must_use]
     pub fn on_segment(&mut self, seg: &Segment, params: &TcpParams, now: Micros) -> Received {
         let mut out = Received::default();
+        self.take_segment(seg, params, now, &mut out);
+        out
+    }
+
+    /// Like [`Flow::on_segment`], into `out`, which is as [`Received::default`] before: to move
+    /// the result would cost more than most of the rest.
+    #[inline]
+    pub fn take_segment(
+        &mut self,
+        seg: &Segment,
+        params: &TcpParams,
+        now: Micros,
+        out: &mut Received,
+    ) {
         if self.is_expected(seg) {
             self.note_timestamp(seg, now);
-            self.process_ack(seg, params, now, &mut out);
+            self.process_ack(seg, params, now, out);
             if seg.len > 0 {
-                self.receive_in_order(seg, params, now, &mut out);
+                self.receive_in_order(seg, params, now, out);
             }
         } else {
-            self.on_unexpected(seg, params, now, &mut out);
+            self.on_unexpected(seg, params, now, out);
         }
-        self.conclude(&mut out);
-        out
+        self.conclude(out);
     }
 
     /// Header prediction: what an established flow sees nearly all the time. It implies every

@@ -55,25 +55,28 @@ impl Flow<'_> {
 
     /// The next segment with data, FIN or a probe, if one may be sent now. It carries the ACK
     /// that is due.
-    #[inline]
+    #[must_use]
     pub fn next_segment(&mut self, params: &TcpParams, now: Micros) -> Option<SegmentPlan> {
+        let mut plan = SegmentPlan::default();
+        self.plan_next(params, now, &mut plan).then_some(plan)
+    }
+
+    /// Like [`Flow::next_segment`], into `plan`, which is as [`SegmentPlan::default`] before;
+    /// false when there is none.
+    #[inline]
+    pub fn plan_next(&mut self, params: &TcpParams, now: Micros, plan: &mut SegmentPlan) -> bool {
         if self.ext.state.is_over() {
-            return None;
+            return false;
         }
-        if self.ext.rexmit_head
-            && let Some(plan) = self.retransmit_head(now)
-        {
-            return Some(plan);
+        if self.ext.rexmit_head && self.retransmit_head(now, plan) {
+            return true;
         }
         let n = self.sendable_in_window();
         if n == 0 {
-            return if self.ext.probe {
-                self.probe(params, now)
-            } else {
-                None
-            };
+            return self.ext.probe && self.probe(params, now, plan);
         }
-        Some(self.send_next(n, params, now))
+        self.send_next(n, params, now, plan);
+        true
     }
 
     /// The rate keeps back what could be sent: it is used to the full.
@@ -84,11 +87,11 @@ impl Flow<'_> {
 
     /// Sends from `tx_next_seq` on: at most `n` numbers.
     #[inline]
-    fn send_next(&mut self, n: u32, params: &TcpParams, now: Micros) -> SegmentPlan {
+    fn send_next(&mut self, n: u32, params: &TcpParams, now: Micros, plan: &mut SegmentPlan) {
         let (n, fin) = self.cut(n, self.st.tx_avail);
         let seq = SeqNum(self.st.tx_next_seq);
         let end = seq + n;
-        let mut plan = self.header(now);
+        self.header(now, plan);
         plan.seq = seq;
         plan.pos = self.st.tx_next_pos;
         plan.len = n - u32::from(fin);
@@ -100,7 +103,7 @@ impl Flow<'_> {
         }
 
         if seq == self.snd_max() {
-            self.note_fresh(&mut plan, end, now);
+            self.note_fresh(plan, end, now);
         } else if self.st.tx_sent == 0 {
             self.ext.rexmit_at = now.into();
         }
@@ -119,7 +122,6 @@ impl Flow<'_> {
             self.ext.rexmit_mode = RexmitMode::Retransmit;
             self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
         }
-        plan
     }
 
     /// What holds only for data that is sent for the first time.
@@ -163,40 +165,41 @@ impl Flow<'_> {
 
     /// Sends the first segment outstanding again (RFC 5681 §3.2, RFC 6582 §3.2).
     #[cold]
-    fn retransmit_head(&mut self, now: Micros) -> Option<SegmentPlan> {
+    fn retransmit_head(&mut self, now: Micros, plan: &mut SegmentPlan) -> bool {
         self.ext.rexmit_head = false;
         let n = self.head_len();
         if n == 0 {
-            return None;
+            return false;
         }
         let left = self.st.tx_sent.saturating_add(self.st.tx_avail);
         let (n, fin) = self.cut(n, left);
         self.ext.timing = false; // Karn.
-        let mut plan = self.header(now);
+        self.header(now, plan);
         plan.seq = self.snd_una();
         plan.pos = ring_sub(self.st.tx_next_pos, self.st.tx_sent, self.st.tx_len);
         plan.len = n - u32::from(fin);
         if fin {
             plan.flags |= TcpFlags::FIN;
         }
-        Some(plan)
+        true
     }
 
     /// A probe of a closed window (RFC 9293 §3.8.6.1), or what a small window admits after
     /// waiting long enough for a larger one (RFC 1122 §4.2.3.4).
     #[cold]
-    fn probe(&mut self, params: &TcpParams, now: Micros) -> Option<SegmentPlan> {
+    fn probe(&mut self, params: &TcpParams, now: Micros, plan: &mut SegmentPlan) -> bool {
         self.ext.probe = false;
         let room = self.st.rx_remote_avail.saturating_sub(self.st.tx_sent);
         let n = room.min(self.st.tx_avail);
         if n > 0 {
-            return Some(self.send_next(n, params, now));
+            self.send_next(n, params, now, plan);
+            return true;
         }
         if self.st.tx_avail == 0 {
-            return None;
+            return false;
         }
         let (n, fin) = self.cut(1, self.st.tx_avail);
-        let mut plan = self.header(now);
+        self.header(now, plan);
         plan.seq = SeqNum(self.st.tx_next_seq);
         plan.pos = self.st.tx_next_pos;
         plan.len = n - u32::from(fin);
@@ -206,7 +209,7 @@ impl Flow<'_> {
         // The peer may take it or not: it does not count as sent, but may be acknowledged.
         self.ext.snd_max = self.snd_max().max(plan.seq + n).0;
         self.ext.timing = false;
-        Some(plan)
+        true
     }
 
     /// Pause before the next probe.
@@ -222,7 +225,8 @@ impl Flow<'_> {
 
     /// A segment without data.
     pub(super) fn ack_plan(&mut self, now: Micros) -> SegmentPlan {
-        let mut plan = self.header(now);
+        let mut plan = SegmentPlan::default();
+        self.header(now, &mut plan);
         plan.seq = self.seq_without_data();
         if self.st.rx_ooo_len > 0 && self.ext.sack {
             // Timestamps leave room for one block less (RFC 2018 §3).
@@ -259,22 +263,17 @@ impl Flow<'_> {
 
     /// The fields that tell of the receiving side. Whatever is sent acknowledges.
     #[inline]
-    fn header(&mut self, now: Micros) -> SegmentPlan {
+    fn header(&mut self, now: Micros, plan: &mut SegmentPlan) {
         self.ext.ack_due = false;
         self.ext.ack_timer.stop();
         self.ext.last_ack = self.st.rx_next_seq;
-        let echo = if self.ext.ce {
-            TcpFlags::ECE
-        } else {
-            TcpFlags::EMPTY
-        };
-        SegmentPlan {
-            ack: self.rcv_nxt(),
-            flags: TcpFlags::ACK | echo,
-            window: self.announce(),
-            timestamps: self.timestamps(now),
-            ..SegmentPlan::default()
+        plan.ack = self.rcv_nxt();
+        plan.flags = TcpFlags::ACK;
+        if self.ext.ce {
+            plan.flags |= TcpFlags::ECE;
         }
+        plan.window = self.announce();
+        plan.timestamps = self.timestamps(now);
     }
 
     /// Our clock counts milliseconds.

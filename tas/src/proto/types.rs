@@ -82,7 +82,7 @@ pub struct FlowInit {
 }
 
 /// The parts of a received segment that a flow looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
     /// SEG.SEQ.
     pub seq: SeqNum,

@@ -7,9 +7,11 @@ use core::ops::{BitOr, BitOrAssign};
 use crate::{Ecn, FlowTuple, ParseError, SeqNum, checksum, ethernet, ipv4};
 
 mod options;
+mod plain;
 mod template;
 
 pub use options::{SackBlock, SackBlocks, TcpOptions, Timestamps, WindowScale};
+pub use plain::{PlainChecksum, PlainFields, PlainSegment};
 pub use template::{ChecksumMode, SegmentFields, TcpTemplate};
 
 /// Length of a header without options in bytes.

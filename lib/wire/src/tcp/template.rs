@@ -14,11 +14,11 @@ use super::options::{
 use super::{HEADER_LEN, MAX_OPTIONS_LEN, SackBlock, TcpFlags, Timestamps, WindowScale};
 
 /// Where the IP header begins.
-const IP: usize = ethernet::HEADER_LEN;
+pub(super) const IP: usize = ethernet::HEADER_LEN;
 /// Where the TCP header begins.
-const TCP: usize = IP + ipv4::HEADER_LEN;
+pub(super) const TCP: usize = IP + ipv4::HEADER_LEN;
 /// Where the TCP options begin.
-const OPTIONS: usize = TCP + HEADER_LEN;
+pub(super) const OPTIONS: usize = TCP + HEADER_LEN;
 
 const TTL: u8 = 64;
 
@@ -160,12 +160,12 @@ pub enum ChecksumMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromZeros)]
 #[repr(C)]
 pub struct TcpTemplate {
-    bytes: [u8; OPTIONS],
+    pub(super) bytes: [u8; OPTIONS],
     /// Sum over the IP header without type of service, total length and
     /// identification.
     ip_sum: Sum,
     /// Sum over the pseudo header without the length.
-    pseudo_sum: Sum,
+    pub(super) pseudo_sum: Sum,
 }
 
 impl TcpTemplate {
@@ -256,7 +256,7 @@ impl TcpTemplate {
     }
 
     #[inline]
-    fn patch_ip(&self, fixed: &mut [u8; OPTIONS], ecn: Ecn, total_len: u16, ip_id: u16) {
+    pub(super) fn patch_ip(&self, fixed: &mut [u8; OPTIONS], ecn: Ecn, total_len: u16, ip_id: u16) {
         let sum = self
             .ip_sum
             .add_u16(ecn as u16)

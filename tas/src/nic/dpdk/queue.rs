@@ -73,6 +73,11 @@ impl Frame for DpdkFrame {
     }
 
     #[inline]
+    fn prefetch(&self) {
+        tas_shm::prefetch(self.data_ptr());
+    }
+
+    #[inline]
     fn data_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in data, and the borrow is exclusive.
         unsafe { slice::from_raw_parts_mut(self.data_ptr(), self.data_len()) }
