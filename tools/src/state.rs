@@ -1,11 +1,15 @@
-//! The flow states as text, in the format that scripts parse.
+//! The flow states as text, in the format that scripts parse, and as JSON.
 
 use std::fmt;
+use std::io;
+use std::net::Ipv4Addr;
 
+use serde::Serialize;
 use tas_abi::memif::{
-    FLEXNIC_PL_FLOWST_ECN, FLEXNIC_PL_FLOWST_RX_MASK, FLEXNIC_PL_FLOWST_RXFIN,
-    FLEXNIC_PL_FLOWST_SLOWPATH, FLEXNIC_PL_FLOWST_TXFIN, FlowSt,
+    FLEXNIC_PL_FLOWST_ECN, FLEXNIC_PL_FLOWST_NUM, FLEXNIC_PL_FLOWST_RX_MASK,
+    FLEXNIC_PL_FLOWST_RXFIN, FLEXNIC_PL_FLOWST_SLOWPATH, FLEXNIC_PL_FLOWST_TXFIN, FlowSt, PlMem,
 };
+use tas_shm::Mapping;
 
 /// A flow state and its id, to be displayed.
 pub struct FlowText<'a> {
@@ -25,6 +29,137 @@ fn mac_number(state: &FlowSt) -> u64 {
     let mut bytes = [0; 8];
     bytes[..6].copy_from_slice(&state.remote_mac.addr);
     u64::from_le_bytes(bytes)
+}
+
+/// Calls `each` with every flow state in use, in order of id.
+///
+/// # Errors
+/// Those of `each`; or the memory is too short.
+pub fn each_flow(
+    internal: &Mapping,
+    mut each: impl FnMut(u32, &FlowSt) -> io::Result<()>,
+) -> io::Result<()> {
+    for id in 0..FLEXNIC_PL_FLOWST_NUM {
+        let at = std::mem::offset_of!(PlMem, flowst) + id * size_of::<FlowSt>();
+        let state: FlowSt = internal.read_at(at as u64)?;
+        if in_use(&state) {
+            each(id as u32, &state)?;
+        }
+    }
+    Ok(())
+}
+
+/// A flow state for JSON. Fields have the names of the text, addresses their usual form.
+#[derive(Debug, Serialize)]
+pub struct FlowJson {
+    id: u32,
+    opaque: u64,
+    db_id: u16,
+    flag_slowpath: bool,
+    flag_ecn: bool,
+    flag_txfin: bool,
+    flag_rxfin: bool,
+    bump_seq: u16,
+    addr: AddrJson,
+    rx: RxJson,
+    tx: TxJson,
+    cc: CcJson,
+}
+
+#[derive(Debug, Serialize)]
+struct AddrJson {
+    local_ip: Ipv4Addr,
+    local_port: u16,
+    remote_ip: Ipv4Addr,
+    remote_port: u16,
+    remote_mac: String,
+}
+
+#[derive(Debug, Serialize)]
+struct RxJson {
+    base: u64,
+    len: u32,
+    avail: u32,
+    remote_avail: u32,
+    next_pos: u32,
+    next_seq: u32,
+    dupack_cnt: u32,
+    ooo_start: u32,
+    ooo_len: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct TxJson {
+    base: u64,
+    len: u32,
+    avail: u32,
+    sent: u32,
+    next_pos: u32,
+    next_seq: u32,
+    next_ts: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct CcJson {
+    tx_rate: u32,
+    tx_drops: u16,
+    rx_acks: u16,
+    rx_ack_bytes: u32,
+    rx_ecn_bytes: u32,
+    rtt_est: u32,
+}
+
+impl FlowJson {
+    /// Of a flow.
+    pub fn new(id: u32, st: &FlowSt) -> FlowJson {
+        let flag = |bit: u64| st.rx_base_sp & bit != 0;
+        let [a, b, c, d, e, f] = st.remote_mac.addr;
+        FlowJson {
+            id,
+            opaque: st.opaque,
+            db_id: st.db_id,
+            flag_slowpath: flag(FLEXNIC_PL_FLOWST_SLOWPATH),
+            flag_ecn: flag(FLEXNIC_PL_FLOWST_ECN),
+            flag_txfin: flag(FLEXNIC_PL_FLOWST_TXFIN),
+            flag_rxfin: flag(FLEXNIC_PL_FLOWST_RXFIN),
+            bump_seq: st.bump_seq,
+            addr: AddrJson {
+                local_ip: st.local_ip.get().into(),
+                local_port: st.local_port.get(),
+                remote_ip: st.remote_ip.get().into(),
+                remote_port: st.remote_port.get(),
+                remote_mac: format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"),
+            },
+            rx: RxJson {
+                base: st.rx_base_sp & FLEXNIC_PL_FLOWST_RX_MASK,
+                len: st.rx_len,
+                avail: st.rx_avail,
+                remote_avail: st.rx_remote_avail,
+                next_pos: st.rx_next_pos,
+                next_seq: st.rx_next_seq,
+                dupack_cnt: st.rx_dupack_cnt,
+                ooo_start: st.rx_ooo_start,
+                ooo_len: st.rx_ooo_len,
+            },
+            tx: TxJson {
+                base: st.tx_base,
+                len: st.tx_len,
+                avail: st.tx_avail,
+                sent: st.tx_sent,
+                next_pos: st.tx_next_pos,
+                next_seq: st.tx_next_seq,
+                next_ts: st.tx_next_ts,
+            },
+            cc: CcJson {
+                tx_rate: st.tx_rate,
+                tx_drops: st.cnt_tx_drops,
+                rx_acks: st.cnt_rx_acks,
+                rx_ack_bytes: st.cnt_rx_ack_bytes,
+                rx_ecn_bytes: st.cnt_rx_ecn_bytes,
+                rtt_est: st.rtt_est,
+            },
+        }
+    }
 }
 
 impl fmt::Display for FlowText<'_> {
@@ -109,8 +244,7 @@ mod tests {
     use super::*;
     use zerocopy::FromZeros;
 
-    #[test]
-    fn every_field_in_its_place() {
+    fn flow() -> FlowSt {
         let mut st = FlowSt::new_zeroed();
         st.opaque = 0xdead_beef;
         st.db_id = 7;
@@ -127,8 +261,36 @@ mod tests {
         st.tx_next_ts = 0xab;
         st.tx_rate = 10000;
         st.rtt_est = 50;
+        st
+    }
+
+    #[test]
+    fn every_field_in_its_place() {
+        let st = flow();
         let expected = include_str!("../tests/flow.txt");
         assert_eq!(FlowText { id: 3, state: &st }.to_string(), expected);
+    }
+
+    #[test]
+    fn json_has_the_same_fields() {
+        let json = serde_json::to_value(FlowJson::new(3, &flow())).unwrap();
+        assert_eq!(json["addr"]["local_ip"], "10.0.0.1");
+        assert_eq!(json["addr"]["remote_mac"], "01:02:03:04:05:06");
+        assert_eq!(json["rx"]["base"], 0x1_2340);
+        assert_eq!((&json["id"], &json["flag_ecn"]), (&3.into(), &true.into()));
+        // Every name of the text is there, on its level.
+        let text = include_str!("../tests/flow.txt");
+        let mut group = &json;
+        for line in text.lines().map(str::trim).skip(1) {
+            if let Some(name) = line.strip_suffix(" {") {
+                group = &json[name];
+            } else if line == "}" {
+                group = &json;
+            } else {
+                let (name, _) = line.split_once('=').unwrap();
+                assert!(group.get(name).is_some(), "{name}");
+            }
+        }
     }
 
     #[test]

@@ -178,16 +178,29 @@ impl LogReader {
 
     /// Copies the log while its writer may go on.
     pub fn snapshot(&self) -> LogSnapshot {
+        self.snapshot_since(0)
+    }
+
+    /// Copies what was written after byte `since`, counted from the log's start.
+    pub fn snapshot_since(&self, since: u64) -> LogSnapshot {
         let LogReader(place) = self;
+        let len = u64::from(place.at.len);
         let end = place.load(place.at.written);
         fence(Ordering::Acquire);
-        let mut ring = vec![0; place.at.len as usize];
-        // SAFETY: the place has so many bytes, and the vector is private memory.
-        unsafe { copy::copy(ring.as_mut_ptr(), place.ring.as_ptr(), ring.len()) };
+        let from = since.min(end).max(end.saturating_sub(len));
+        let mut ring = vec![0; len as usize];
+        let (pos, count) = ((from % len) as usize, (end - from) as usize);
+        let before_end = count.min(ring.len() - pos);
+        for (pos, count) in [(pos, before_end), (0, count - before_end)] {
+            if let Some(to) = ring.get_mut(pos..pos + count) {
+                // SAFETY: the place is as long as the vector, which is private memory.
+                unsafe { copy::copy(to.as_mut_ptr(), place.ring.as_ptr().add(pos), count) };
+            }
+        }
         // What was copied is not newer than the claim that is read next.
         fence(Ordering::Acquire);
         let claimed = place.load(place.at.claimed).max(end);
-        let start = claimed.saturating_sub(ring.len() as u64).min(end);
+        let start = claimed.saturating_sub(len).clamp(from, end);
         LogSnapshot { ring, start, end }
     }
 }

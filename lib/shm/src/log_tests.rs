@@ -35,6 +35,12 @@ fn records_go_round_the_ring() {
     }
     assert!(!snapshot.read(256, &mut read), "overwritten");
     assert!(!snapshot.read(1025, &mut read), "not there yet");
+    let snapshot = log.reader().snapshot_since(768);
+    assert_eq!((snapshot.start, snapshot.end), (768, 1280));
+    assert!(snapshot.read(768, &mut read));
+    assert_eq!(read, record);
+    let snapshot = log.reader().snapshot_since(9999);
+    assert_eq!((snapshot.start, snapshot.end), (1280, 1280));
     drop(log);
     assert_eq!(mapping.load_u64(0), Ok(280));
 }

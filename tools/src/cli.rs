@@ -1,0 +1,104 @@
+//! The command lines of the tools.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tas_abi::trace_control::trace_events;
+
+/// Parses the command line. If that is the end of it, as after `--help`, the exit status is
+/// returned: 0, or 1 for anything wrong.
+///
+/// # Errors
+/// The exit status.
+pub fn parse<T: Parser>() -> Result<T, ExitCode> {
+    T::try_parse().map_err(|error| {
+        // Whoever closed what it is written to does not want to read it.
+        let _ = error.print();
+        match error.use_stderr() {
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        }
+    })
+}
+
+/// Prints the state of every connection of the running service.
+#[derive(Debug, Parser)]
+#[command(name = "statetool", version, after_help = NEEDS)]
+pub struct Statetool {
+    /// Print one JSON document: an array with an object for each connection
+    #[arg(long)]
+    pub json: bool,
+}
+
+const NEEDS: &str = "Needs the rights of the service's user, and its mount namespace.";
+
+/// Prints what a fast-path core of the running service has recorded, the newest record first, and
+/// switches recording.
+#[derive(Debug, Parser)]
+#[command(name = "tracetool", version, after_help = NEEDS)]
+pub struct Tracetool {
+    /// Core; the default is 0 to print records, and all cores otherwise
+    #[arg(value_name = "CORE")]
+    pub core: Option<u32>,
+
+    /// Start recording: all events, or some of rxpkt, txpkt, atx, arx, rxfs, txack, txseg,
+    /// afloqman, rexmit with commas between
+    #[arg(long, value_name = "EVENTS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "all", value_parser = events, group = "action")]
+    pub on: Option<u16>,
+
+    /// Bytes of each frame to record
+    #[arg(long, value_name = "BYTES", default_value_t = 128, requires = "on")]
+    pub snap: u16,
+
+    /// Stop recording; what is recorded stays
+    #[arg(long, group = "action")]
+    pub off: bool,
+
+    /// Print what is being recorded, and the size of the buffer
+    #[arg(long, group = "action")]
+    pub status: bool,
+
+    /// Write the recorded frames to this file, for tcpdump or Wireshark; - is standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "action")]
+    pub pcap: Option<PathBuf>,
+
+    /// Go on with new records as they come, the oldest first
+    #[arg(long, short, conflicts_with = "action")]
+    pub follow: bool,
+}
+
+fn events(text: &str) -> Result<u16, String> {
+    trace_events(text).map_err(|name| format!("no event is named '{name}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(args: &[&str]) -> Result<Tracetool, clap::Error> {
+        Tracetool::try_parse_from([&["tracetool"], args].concat())
+    }
+
+    #[test]
+    fn tracing_is_switched_by_name() {
+        assert_eq!(trace(&["--on"]).unwrap().on, Some(0x1ff));
+        let some = trace(&["--on=rxpkt,atx", "--snap=9", "3"]).unwrap();
+        assert_eq!((some.on, some.snap, some.core), (Some(5), 9, Some(3)));
+        // The number is that of the core.
+        let all = trace(&["--on", "3"]).unwrap();
+        assert_eq!((all.on, all.core), (Some(0x1ff), Some(3)));
+        for wrong in [
+            &["--on=x"][..],
+            &["--on", "--off"],
+            &["--off", "--pcap=a"],
+            &["--snap=3"],
+            &["--snap=70000", "--on"],
+            &["-1"],
+            &["1", "2"],
+        ] {
+            assert!(trace(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

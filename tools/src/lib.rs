@@ -1,0 +1,10 @@
+//! What the command-line tools are made of.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod pcap;
+pub mod region;
+pub mod state;
+pub mod trace;
+pub mod trace_text;
