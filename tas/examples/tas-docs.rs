@@ -26,6 +26,9 @@ the region that applications of the original handshake share
 .TP
 /dev/hugepages/tas_internal, /dev/shm/tas_internal
 flow states, for the service and its tools
+.TP
+/dev/shm/flexnic_trace_CORE
+what each core records; see tas-tracetool(8)
 .PP
 All of them are removed when the service ends.
 "#;
@@ -36,15 +39,27 @@ fn main() -> io::Result<()> {
     };
     let command = tas::config::command();
     write_file(&root.join("doc/options.md"), options(&command).as_bytes())?;
-    write_file(&root.join("share/man/tas.8"), &manual(&command)?)?;
-    for (shell, name) in [
-        (Shell::Bash, "tas.bash"),
-        (Shell::Zsh, "_tas"),
-        (Shell::Fish, "tas.fish"),
+    let mut page = manual(&command)?;
+    page.extend_from_slice(MANUAL_SECTIONS.as_bytes());
+    write_file(&root.join("share/man/tas.8"), &page)?;
+    completions(&root, "tas", &command)?;
+    for (name, command) in tas_tools::cli::commands() {
+        let page = root.join("share/man").join(format!("{name}.8"));
+        write_file(&page, &manual(&command)?)?;
+        completions(&root, name, &command)?;
+    }
+    Ok(())
+}
+
+fn completions(root: &Path, name: &str, command: &Command) -> io::Result<()> {
+    for (shell, file) in [
+        (Shell::Bash, format!("{name}.bash")),
+        (Shell::Zsh, format!("_{name}")),
+        (Shell::Fish, format!("{name}.fish")),
     ] {
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut command.clone(), "tas", &mut script);
-        write_file(&root.join("share/completions").join(name), &script)?;
+        clap_complete::generate(shell, &mut command.clone(), name, &mut script);
+        write_file(&root.join("share/completions").join(file), &script)?;
     }
     Ok(())
 }
@@ -62,7 +77,6 @@ fn manual(command: &Command) -> io::Result<Vec<u8>> {
         .section("8")
         .manual("TAS")
         .render(&mut page)?;
-    page.extend_from_slice(MANUAL_SECTIONS.as_bytes());
     Ok(page)
 }
 

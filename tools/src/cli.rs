@@ -3,8 +3,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tas_abi::trace_control::trace_events;
+
+/// The tools as they are installed: name and command line.
+pub fn commands() -> Vec<(&'static str, clap::Command)> {
+    [
+        ("tas-statetool", Statetool::command()),
+        ("tas-tracetool", Tracetool::command()),
+    ]
+    .map(|(name, command)| (name, command.name(name)))
+    .into()
+}
 
 /// Parses the command line. If that is the end of it, as after `--help`, the exit status is
 /// returned: 0, or 1 for anything wrong.
