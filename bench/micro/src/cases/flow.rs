@@ -5,7 +5,7 @@ use tas::types::Micros;
 use tas_abi::memif::FlowSt;
 use tas_wire::{SeqNum, TcpFlags, Timestamps};
 
-use super::{Entry, FULL, START, init, params, tuple};
+use super::{CONST_RATE, DCTCP_WIN, Entry, FULL, START, init, params, tuple};
 use crate::harness::{Run, each};
 
 const OPS: u32 = 1000;
@@ -101,7 +101,7 @@ fn receive(ops: u32, params: TcpParams, segment: Segment) -> Run {
 }
 
 fn const_rate() -> TcpParams {
-    params(&["--cc=const-rate"])
+    params(CONST_RATE)
 }
 
 /// 64 bytes in order that acknowledge ours: what a request-response consists of.
@@ -116,7 +116,7 @@ fn receive_ack(ops: u32) -> Run {
 
 /// The same where congestion control has something to count.
 fn receive_ack_dctcp_win(ops: u32) -> Run {
-    receive(ops, params(&["--cc=dctcp-win"]), segment(0, 0, 64))
+    receive(ops, params(DCTCP_WIN), segment(0, 0, 64))
 }
 
 /// A full segment after a gap of one.

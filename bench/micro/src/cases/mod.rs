@@ -2,11 +2,13 @@
 
 mod core;
 mod flow;
+mod library;
 mod looped;
 mod queues;
 mod rings;
 mod table;
 mod wire;
+mod world;
 
 use tas::config::Config;
 use tas::proto::{FlowInit, TcpParams, TimestampInit};
@@ -25,6 +27,7 @@ pub fn all() -> Vec<Case> {
         table::CASES,
         rings::CASES,
         core::CASES,
+        library::CASES,
     ]
     .into_iter()
     .flatten()
@@ -45,6 +48,13 @@ const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const BUFFER: u32 = 16 * 1024;
 /// Data in a full segment.
 const FULL: usize = 1448;
+
+/// Options: all may send as fast as they can.
+const CONST_RATE: &[&str] = &["--cc=const-rate"];
+/// Options: DCTCP with a window.
+const DCTCP_WIN: &[&str] = &["--cc=dctcp-win"];
+/// Options: a rate that makes every segment wait some 50 µs for its turn.
+const PACED: &[&str] = &["--cc=const-rate", "--cc-const-rate=10000"];
 
 /// TCP's parameters for these options.
 fn params(options: &[&str]) -> TcpParams {

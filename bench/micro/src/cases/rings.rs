@@ -1,10 +1,9 @@
 //! Rings in shared memory: queue entries and data.
 
-use std::sync::Arc;
-
 use tas_abi::memif::{Arx, ArxConnUpdate, ArxMsg, Atx, AtxConnUpdate, AtxMsg};
-use tas_shm::{Arena, Backing, ShmOffset, Slot};
+use tas_shm::{ShmOffset, Slot};
 
+use super::world::arena;
 use super::{BUFFER, Entry, FULL};
 use crate::harness::{Run, repeat};
 
@@ -20,14 +19,6 @@ pub const CASES: &[Entry] = &[
     ("rings/read-64", OPS, |ops| read(ops, 64)),
     ("rings/read-1448", OPS, |ops| read(ops, FULL)),
 ];
-
-/// Memory as applications share it.
-pub fn arena(len: u64) -> Arc<Arena> {
-    let arena = Arena::reserve(len).expect("addresses");
-    let backing = Backing::memfd("microbench", len, false).expect("memory");
-    arena.map(ShmOffset(0), &backing, len).expect("a mapping");
-    arena
-}
 
 fn event(index: u32) -> Arx {
     ArxMsg::ConnUpdate(ArxConnUpdate {
