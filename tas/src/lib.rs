@@ -12,5 +12,6 @@ pub mod proto;
 pub mod service;
 pub mod sim;
 pub mod slow;
+pub mod steering;
 pub mod trace_files;
 pub mod types;

@@ -37,6 +37,9 @@ pub enum ToFast {
     AddContext(Box<ContextSetup>),
     /// Stops serving a context; answered by [`ToSlow::ContextRemoved`].
     RemoveContext(ContextId),
+    /// Begins a round with this number, in which flows go to where the steering table says;
+    /// answered by [`ToSlow::Rebalanced`].
+    Rebalance(u32),
     /// Ends the core's loop.
     Shutdown,
 }
@@ -102,6 +105,8 @@ pub enum ToSlow {
     Moved(FlowId, AppLink),
     /// The core touches nothing of this context any more.
     ContextRemoved(CoreId, ContextId),
+    /// The core has all flows that this round was to bring it, and is rid of all others.
+    Rebalanced(CoreId, u32),
     /// An application broke the rules on this context.
     Misbehaved(ContextId, &'static str),
 }

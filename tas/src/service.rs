@@ -11,18 +11,20 @@ use thiserror::Error;
 
 use crate::config::{Config, default_shm_group};
 use crate::fast::counters::CoreCounters;
+use crate::fast::peers::{self, Peers};
 use crate::fast::{Core, CoreParts, Idle, Shared, Trace};
 use crate::link::Waker;
 use crate::memory::{Memory, MemoryError, PollCycles};
-use crate::nic::PortInfo;
 use crate::nic::dpdk::{DpdkQueue, Eal, EalOptions, NicError, Port, PortConf};
+use crate::nic::{NicQueue, PortInfo};
 use crate::proto::TcpParams;
 use crate::proto::cc::CcParams;
 use crate::slow::tcp::{Secrets, TcpControl, TcpControlConfig};
 use crate::slow::{
     Access, Control, ControlParts, CoreLink, ListenError, Listeners, Offer, QueueConf, Regions,
-    SlowParts, SlowPath, Statistics,
+    Scaler, ScalerParts, SlowParts, SlowPath, Statistics,
 };
+use crate::steering::Steering;
 use crate::trace_files::TraceFiles;
 use crate::types::{CoreId, Micros};
 
@@ -111,9 +113,11 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
         source: io::ErrorKind::Other.into(),
     };
     let slow_token = tokens.next().ok_or_else(no_tokens)?;
+    let steering = Arc::new(Steering::new(port.info().rss.clone()));
     let shared = Arc::new(Shared {
         flows: Arc::clone(&memory.flows),
         table: Arc::clone(&memory.table),
+        steering: Arc::clone(&steering),
         arena: Arc::clone(&memory.arena),
         params: tcp_params(config),
         addresses: config.addresses.iter().map(|addr| addr.ip).collect(),
@@ -131,32 +135,56 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
     let (_trace_files, traces) = TraceFiles::create(&config.trace, config.fp.cores_max)
         .map_err(io_error("cannot create /dev/shm/flexnic_trace_*"))?;
     let mut traces = traces.into_iter();
+    let now = Micros(clock.now_us());
+    let wakers = wakers(cores).map_err(io_error("cannot make an eventfd"))?;
+    let members = queues
+        .into_iter()
+        .zip(tokens)
+        .zip(peers::join(&wakers))
+        .zip(wakers);
     let mut fast = Vec::new();
     let mut links = Vec::new();
-    for (index, (nic, token)) in queues.into_iter().zip(tokens).enumerate() {
-        let (core, link) = core(
-            config,
-            CoreId(index as u16),
+    for (index, (((nic, token), peers), waker)) in members.enumerate() {
+        let own = OwnParts {
+            id: CoreId(index as u16),
             nic,
             token,
-            &shared,
-            &slow_waker,
-            Micros(clock.now_us()),
-        )
-        .map_err(io_error("cannot make an eventfd"))?;
+            peers,
+            waker,
+        };
+        let (core, link) = core(config, own, &shared, &slow_waker, now);
         fast.push(core.with_trace(traces.next().unwrap_or_else(Trace::none)));
         links.push(link);
     }
+    let counters: Vec<_> = fast.iter().map(Core::counters).collect();
+    let scaler = Scaler::new(
+        ScalerParts {
+            steering: Arc::clone(&steering),
+            cores: cores as u16,
+            autoscale: (config.fp.autoscale).then(|| (counters.clone(), clock.cycles_per_us())),
+            redirect: port.reta().map(|reta| Box::new(reta) as _),
+            internal: Some(Arc::clone(&memory.internal)),
+        },
+        now,
+    );
     let offer =
         offer(&memory, &links, &slow_waker).map_err(io_error("cannot share descriptors"))?;
     let slow = SlowPath::new(SlowParts {
-        control: control(config, &memory, port.info(), links, slow_token, cycles.app)?,
+        control: control(
+            config,
+            &memory,
+            port.info(),
+            links,
+            slow_token,
+            (steering, scaler),
+            cycles.app,
+        )?,
         waker: slow_waker,
         offer,
         access: Access::new(config),
         listeners,
         cycles,
-        counters: fast.iter().map(Core::counters).collect(),
+        counters,
         statistics: (!config.quiet).then(|| Statistics::new(Micros(clock.now_us()))),
         sigbus: guard,
     })
@@ -205,34 +233,49 @@ pub fn tcp_params(config: &Config) -> TcpParams {
     }
 }
 
+/// What a core alone has.
+pub(crate) struct OwnParts<Q: NicQueue> {
+    pub id: CoreId,
+    pub nic: Q,
+    pub token: OwnerToken,
+    pub peers: Peers<Q::Frame>,
+    pub waker: Arc<Waker>,
+}
+
+/// What wakes each of so many cores.
+pub(crate) fn wakers(cores: usize) -> io::Result<Vec<Arc<Waker>>> {
+    (0..cores)
+        .map(|_| Ok(Arc::new(Waker::new(EventFd::new()?))))
+        .collect()
+}
+
 /// A core that begins at `now`, and the slow path's link to it.
-pub(crate) fn core<Q: crate::nic::NicQueue>(
+pub(crate) fn core<Q: NicQueue>(
     config: &Config,
-    id: CoreId,
-    nic: Q,
-    token: OwnerToken,
+    own: OwnParts<Q>,
     shared: &Arc<Shared>,
     slow_waker: &Arc<Waker>,
     now: Micros,
-) -> io::Result<(Core<Q>, CoreLink)> {
+) -> (Core<Q>, CoreLink) {
     let (to_fast, from_slow) = rtrb::RingBuffer::new(config.nic_tx_len as usize + CONTROL_MESSAGES);
     let (to_slow, from_fast) = rtrb::RingBuffer::new(config.nic_rx_len as usize);
-    let waker = Arc::new(Waker::new(EventFd::new()?));
-    let owner = token.id();
+    let waker = Arc::clone(&own.waker);
+    let owner = own.token.id();
     let parts = CoreParts {
-        id,
-        nic,
-        token,
+        id: own.id,
+        nic: own.nic,
+        token: own.token,
+        peers: own.peers,
         from_slow,
         to_slow,
-        waker: Arc::clone(&waker),
+        waker: own.waker,
         slow_waker: Arc::clone(slow_waker),
         counters: Arc::new(CoreCounters::default()),
     };
-    Ok((
+    (
         Core::new(parts, Arc::clone(shared), now),
         CoreLink::new(to_fast, from_fast, waker, owner),
-    ))
+    )
 }
 
 /// What does the slow path's work, with the links to the cores.
@@ -242,6 +285,7 @@ fn control(
     info: &PortInfo,
     cores: Vec<CoreLink>,
     token: OwnerToken,
+    (steering, scaler): (Arc<Steering>, Scaler),
     poll_cycle_app: u64,
 ) -> Result<Control, ServiceError> {
     let secrets = Secrets::generate().map_err(|error| ServiceError::Io {
@@ -261,6 +305,8 @@ fn control(
         flows: Arc::clone(&memory.flows),
         token,
         table: Arc::clone(&memory.table),
+        steering,
+        scaler,
         queues: QueueConf {
             requests_len: config.app_kin_len,
             answers_len: config.app_kout_len,

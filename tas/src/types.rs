@@ -11,6 +11,11 @@ pub struct FlowId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct CoreId(pub u16);
 
+/// A group of flows that one core has; what flows go to which group follows from their addresses
+/// and ports.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct FlowGroup(pub u16);
+
 /// Id of an application's context (`flexnic_db_id` on the wire).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ContextId(pub u16);

@@ -93,11 +93,24 @@ int tasnic_port_info(uint16_t port, struct tasnic_port_info *info)
   return 0;
 }
 
+/* A key of well mixed bits; any will do that is known. */
+static void rss_key(uint8_t key[TASNIC_RSS_KEY_MAX])
+{
+  uint64_t word = 0;
+  unsigned i;
+
+  for (i = 0; i < TASNIC_RSS_KEY_MAX; i++) {
+    word = (word + i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    key[i] = (uint8_t) (word >> 56);
+  }
+}
+
 int tasnic_port_configure(uint16_t port, const struct tasnic_port_conf *conf,
     struct tasnic_port_caps *caps)
 {
   struct rte_eth_dev_info dev;
   struct rte_eth_conf eth;
+  uint8_t key[TASNIC_RSS_KEY_MAX];
   uint64_t rss;
   int ret;
 
@@ -124,6 +137,13 @@ int tasnic_port_configure(uint16_t port, const struct tasnic_port_conf *conf,
   if (caps->rss) {
     eth.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     eth.rx_adv_conf.rss_conf.rss_hf = rss;
+    caps->rss_ports = (rss & RTE_ETH_RSS_NONFRAG_IPV4_TCP) != 0;
+    if (dev.hash_key_size > 0 && dev.hash_key_size <= sizeof(key)) {
+      rss_key(key);
+      eth.rx_adv_conf.rss_conf.rss_key = key;
+      eth.rx_adv_conf.rss_conf.rss_key_len = dev.hash_key_size;
+      caps->rss_key_len = dev.hash_key_size;
+    }
     eth.rxmode.offloads |= dev.rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;
   }
 
@@ -228,6 +248,31 @@ int tasnic_port_set_reta(uint16_t port, const uint16_t *table, uint16_t num)
     group->reta[i % RTE_ETH_RETA_GROUP_SIZE] = table[i];
   }
   return rte_eth_dev_rss_reta_update(port, reta, num);
+}
+
+int tasnic_port_rss_key(uint16_t port, const struct tasnic_port_caps *caps,
+    uint8_t key[TASNIC_RSS_KEY_MAX])
+{
+  struct rte_eth_rss_conf conf;
+  struct rte_eth_dev_info dev;
+  int ret;
+
+  if ((ret = rte_eth_dev_info_get(port, &dev)) != 0)
+    return ret;
+  /* Drivers write as many bytes as they say that a key has. */
+  if (dev.hash_key_size > TASNIC_RSS_KEY_MAX)
+    return -ENOTSUP;
+  memset(&conf, 0, sizeof(conf));
+  memset(key, 0, TASNIC_RSS_KEY_MAX);
+  conf.rss_key = key;
+  conf.rss_key_len = dev.hash_key_size;
+  if (rte_eth_dev_rss_hash_conf_get(port, &conf) == 0 && conf.rss_key_len > 0 &&
+      conf.rss_key_len <= TASNIC_RSS_KEY_MAX)
+    return conf.rss_key_len;
+  if (caps->rss_key_len == 0)
+    return -ENOTSUP;
+  rss_key(key);
+  return caps->rss_key_len;
 }
 
 void tasnic_port_close(uint16_t port)

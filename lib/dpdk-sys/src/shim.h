@@ -18,6 +18,9 @@ struct rte_mempool;
 /* Bytes, with the terminating zero, of names handed out. */
 #define TASNIC_NAME_LEN 64
 
+/* Bytes of the longest RSS key. */
+#define TASNIC_RSS_KEY_MAX 64
+
 /* A port before or after it was configured. */
 struct tasnic_port_info {
   char device[TASNIC_NAME_LEN]; /* the device's name, as in --vdev or a PCI address */
@@ -48,6 +51,8 @@ struct tasnic_port_caps {
   bool vlan_strip;
   bool interrupts;
   bool rss;
+  bool rss_ports;       /* TCP ports are part of the RSS hash */
+  uint8_t rss_key_len;  /* bytes of the RSS key that was asked for, 0: the port's own */
   uint16_t rx_desc; /* descriptors per queue */
   uint16_t tx_desc;
 };
@@ -83,6 +88,9 @@ bool tasnic_port_link_up(uint16_t port);
 int tasnic_port_stats(uint16_t port, struct tasnic_port_stats *stats);
 /* Hash bucket i goes to queue table[i]; num must be the port's reta_size. */
 int tasnic_port_set_reta(uint16_t port, const uint16_t *table, uint16_t num);
+/* The RSS key in use. Returns its length, or a negative errno value. */
+int tasnic_port_rss_key(uint16_t port, const struct tasnic_port_caps *caps,
+    uint8_t key[TASNIC_RSS_KEY_MAX]);
 void tasnic_port_close(uint16_t port);
 
 /* Receive interrupts; the descriptor is negative when there is none. */

@@ -137,6 +137,13 @@ impl Contexts {
         self.list.iter().any(|context| !context.delayed.is_empty())
     }
 
+    /// Takes the flows for which `keep` does not hold off the lists of those that wait for room.
+    pub fn retain_delayed(&mut self, keep: impl Fn(&FlowId) -> bool) {
+        for context in &mut self.list {
+            context.delayed.retain(&keep);
+        }
+    }
+
     /// Wakes the applications that may sleep and have been posted to.
     pub fn ring(&mut self) {
         for context in self.list.iter_mut().filter(|context| context.posted) {

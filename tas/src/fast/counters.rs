@@ -83,6 +83,16 @@ counters! {
     events,
     /// Times that an application's queue had no room.
     events_delayed,
+    /// Frames passed on to the core that has their flow.
+    steered,
+    /// Frames for other cores dropped because those did not keep up.
+    steered_dropped,
+    /// Entries of applications passed on to the core that has their flow.
+    updates_steered,
+    /// Flows handed over to other cores.
+    flows_moved,
+    /// Cycles of turns in which there was something to do.
+    busy_cycles,
     /// Times this core blocked.
     sleeps,
 }

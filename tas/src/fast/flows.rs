@@ -29,22 +29,22 @@ const AHEAD_MAX: u16 = 1024;
 /// Updates of one context that may wait for earlier ones. With so many, the context's queue is not
 /// read on: an application that leaves out numbers holds up nobody else's updates.
 const EARLY_MAX: usize = 128;
-/// How long they wait.
-const PATIENCE: Micros = Micros::from_millis(100);
+/// How long they wait: longer than a core that is to pass them on may be kept from running.
+pub(super) const PATIENCE: Micros = Micros::from_millis(1000);
 
 /// An update that may have come before its turn: several threads share a connection, each with
 /// a queue of its own, and the queues are read one after the other.
 #[derive(Clone, Copy)]
 pub(super) struct Early {
-    context: ContextId,
-    flow: FlowId,
-    bump: AppBump,
-    until: Micros,
+    pub context: ContextId,
+    pub flow: FlowId,
+    pub bump: AppBump,
+    pub until: Micros,
 }
 
 /// Whether an update came in its turn.
 #[derive(PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     /// It did, or is of no use any more.
     Taken,
     /// Another one of its flow comes before it.
@@ -55,16 +55,16 @@ enum Order {
 
 /// A flow that changes its context, and the mark up to which the old one must have read.
 pub(super) struct Moving {
-    flow: FlowId,
-    to: AppLink,
-    mark: Option<Position>,
+    pub flow: FlowId,
+    pub to: AppLink,
+    pub mark: Option<Position>,
 }
 
 impl<Q: NicQueue> Core<Q> {
     /// Does what the slow path asks.
     pub(super) fn take_messages(&mut self) -> bool {
         let worked = self.take_up_to(MESSAGES);
-        worked | self.finish_moves()
+        worked | self.finish_moves() | self.follow_departed()
     }
 
     fn take_up_to(&mut self, most: usize) -> bool {
@@ -75,13 +75,15 @@ impl<Q: NicQueue> Core<Q> {
                 break;
             };
             worked = true;
-            self.message(message);
+            if let Some(message) = self.hold_back(message) {
+                self.message(message);
+            }
         }
         self.in_message = false;
         worked
     }
 
-    fn message(&mut self, message: ToFast) {
+    pub(super) fn message(&mut self, message: ToFast) {
         match message {
             ToFast::Transmit(frame) => {
                 if !self.tx.raw(&mut self.nic, &frame, &self.counters) {
@@ -110,6 +112,7 @@ impl<Q: NicQueue> Core<Q> {
                 self.contexts.remove(id);
                 self.slow.send(ToSlow::ContextRemoved(self.id, id));
             }
+            ToFast::Rebalance(round) => self.begin_round(round),
             ToFast::Shutdown => self.stopping = true,
         }
     }
@@ -157,6 +160,18 @@ impl<Q: NicQueue> Core<Q> {
         if !slot.app.installed {
             return;
         }
+        let updates_count =
+            how == CloseHow::Graceful && slot.app.owner != Owner::Backlog && !slot.app.ended;
+        if !updates_count || !self.collect(id) {
+            self.finish_close(id, how);
+        }
+    }
+
+    /// Closes a flow for which no other core has updates.
+    pub(super) fn finish_close(&mut self, id: FlowId, how: CloseHow) {
+        let Some((_, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            return;
+        };
         let abandoned = slot.app.owner == Owner::Backlog;
         if how == CloseHow::Graceful && !abandoned && !slot.app.ended {
             let context = slot.app.context();
@@ -205,6 +220,7 @@ impl<Q: NicQueue> Core<Q> {
             st.tx_len = 0;
         }
         self.moving.retain(|moving| moving.flow != id);
+        self.collecting.retain(|collecting| collecting.flow != id);
         let owner = self.shared.slow_owner;
         if self.shared.flows.transfer(&mut self.token, id.0, owner) {
             self.slow.send(ToSlow::Released(id));
@@ -242,11 +258,12 @@ impl<Q: NicQueue> Core<Q> {
                 self.moving.swap_remove(index);
                 continue;
             };
+            let mute = slot.app.mute != 0;
             let read = match (mark, self.contexts.get(slot.app.context())) {
                 (Some(mark), Some(old)) => old.events.consumed_up_to(mark),
                 _ => true,
             };
-            if !read {
+            if !read || mute {
                 index += 1;
                 continue;
             }
@@ -332,19 +349,33 @@ impl<Q: NicQueue> Core<Q> {
     /// Gives an update to its flow, now or when its turn comes.
     #[inline]
     fn update(&mut self, update: &Early) {
-        let mut order = self.bump(update);
+        let order = self.bump_or_look_again(update);
         if order == Order::Unknown && !self.in_message {
-            // The slow path tells this core of a flow before it tells the application, but
-            // both may have happened since the messages were read.
-            self.take_up_to(usize::MAX);
-            order = self.bump(update);
-            if order == Order::Unknown {
-                self.counters.app_stale_entries.add(1);
-                return;
-            }
+            self.counters.app_stale_entries.add(1);
+        } else if order != Order::Taken {
+            self.keep_early(update, usize::MAX);
         }
-        if order != Order::Taken
-            && let Some(context) = self.contexts.get(update.context)
+    }
+
+    /// Gives an update to its flow, also if the messages tell only now that there is one: the slow
+    /// path tells this core of a flow before it tells the application, but both may have happened
+    /// since the messages were read.
+    #[inline]
+    pub(super) fn bump_or_look_again(&mut self, update: &Early) -> Order {
+        match self.bump(update) {
+            Order::Unknown if !self.in_message => {
+                self.take_up_to(usize::MAX);
+                self.bump(update)
+            }
+            order => order,
+        }
+    }
+
+    /// Keeps an update that came before its turn, unless its context has so many already.
+    #[cold]
+    pub(super) fn keep_early(&mut self, update: &Early, most: usize) {
+        if let Some(context) = self.contexts.get(update.context)
+            && context.early < most
         {
             context.early += 1;
             self.early.push(*update);
@@ -353,7 +384,7 @@ impl<Q: NicQueue> Core<Q> {
 
     /// Takes all that the application of a context has posted so far. What it asks of the slow
     /// path overtakes its updates, which it posted before.
-    fn take_all_of(&mut self, owner: ContextId) {
+    pub(super) fn take_all_of(&mut self, owner: ContextId) {
         self.give_updates();
         for index in 0..self.contexts.len() {
             let Some(id) = self.contexts.at(index).map(|context| context.id) else {
@@ -395,7 +426,7 @@ impl<Q: NicQueue> Core<Q> {
         } = update;
         let shared = &self.shared;
         let Some((st, slot)) = shared.flows.get(&mut self.token, id.0) else {
-            return Order::Unknown;
+            return self.pass_on(update);
         };
         // Any context of the application may post: several threads share connections, and move
         // them.

@@ -12,11 +12,14 @@ pub mod wheel;
 mod contexts;
 mod flows;
 mod notices;
+pub mod peers;
+mod rebalance;
 mod receive;
 mod run;
 mod send;
 mod slot;
 mod slowlink;
+mod steer;
 mod trace;
 mod tx;
 
@@ -29,18 +32,22 @@ use tas_shm::{Arena, FlowSlots, OwnerId, OwnerToken};
 use tas_wire::MacAddr;
 
 use crate::flowtable::FlowTable;
-use crate::link::{Ended, ToSlow, Waker};
+use crate::link::{Ended, ToFast, ToSlow, Waker};
 use crate::nic::{NicQueue, PortInfo};
 use crate::proto::{End, Flow, TcpParams};
+use crate::steering::Steering;
 use crate::types::{CoreId, FlowId, Micros};
 
 use contexts::Contexts;
 use counters::CoreCounters;
 use flows::{Early, Moving};
+use peers::Peers;
+use rebalance::{Collecting, Departed, Rebalance};
 use receive::Arrivals;
 use schedule::Schedule;
 pub use slot::FlowSlot;
 use slowlink::SlowLink;
+pub use steer::owner_id;
 pub use trace::{Trace, Wanted};
 use tx::{Checksums, TxPath};
 
@@ -62,6 +69,8 @@ pub struct Shared {
     pub flows: Arc<Flows>,
     /// The lookup table.
     pub table: Arc<FlowTable>,
+    /// Which core serves which flows.
+    pub steering: Arc<Steering>,
     /// All shared memory.
     pub arena: Arc<Arena>,
     /// TCP's parameters.
@@ -79,13 +88,15 @@ pub struct Shared {
 }
 
 /// What a core has for itself from the start.
-pub struct CoreParts<Q> {
+pub struct CoreParts<Q: NicQueue> {
     /// Its number.
     pub id: CoreId,
     /// Its queue of the port.
     pub nic: Q,
     /// Its right to flow states.
     pub token: OwnerToken,
+    /// The other cores.
+    pub peers: Peers<Q::Frame>,
     /// Messages from the slow path.
     pub from_slow: rtrb::Consumer<crate::link::ToFast>,
     /// Messages to the slow path.
@@ -108,6 +119,15 @@ pub struct Core<Q: NicQueue> {
     schedule: Schedule,
     tx: TxPath<Q>,
     slow: SlowLink,
+    peers: Peers<Q::Frame>,
+    rebalance: Rebalance,
+    /// Frames, from other cores and from the slow path, that wait for their flows to arrive.
+    parked: VecDeque<Q::Frame>,
+    parked_bytes: Vec<Box<[u8]>>,
+    /// Messages that wait for theirs, or for the end of a round.
+    held_back: Vec<ToFast>,
+    departed: Vec<Departed>,
+    collecting: Vec<Collecting>,
     moving: Vec<Moving>,
     /// Updates just taken from a context, on their way to their flows.
     updates: VecDeque<Early>,
@@ -144,6 +164,13 @@ impl<Q: NicQueue> Core<Q> {
             schedule: Schedule::new(shared.flows.count(), now),
             tx: TxPath::new(checksums, Arc::clone(&shared.arena)),
             slow: SlowLink::new(parts.from_slow, parts.to_slow, parts.slow_waker),
+            peers: parts.peers,
+            rebalance: Rebalance::new(),
+            parked: VecDeque::new(),
+            parked_bytes: Vec::new(),
+            held_back: Vec::new(),
+            departed: Vec::new(),
+            collecting: Vec::new(),
             moving: Vec::new(),
             updates: VecDeque::new(),
             early: Vec::new(),
@@ -177,6 +204,7 @@ impl<Q: NicQueue> Core<Q> {
         self.now = now;
         self.tx.trace.poll();
         let mut worked = self.take_messages();
+        worked |= self.take_mail();
         worked |= self.receive();
         worked |= self.take_bumps();
         worked |= self.run_timers();
@@ -184,18 +212,26 @@ impl<Q: NicQueue> Core<Q> {
         worked |= self.send_acks();
         worked |= self.post_notices();
         worked |= self.tx.flush(&mut self.nic, &self.counters);
+        worked |= self.continue_round();
         self.slow.flush();
+        self.peers.flush();
         worked
     }
 
     /// Something waits for room rather than for an event.
     pub fn backlogged(&self) -> bool {
-        self.schedule.busy() || self.tx.backlogged() || self.slow.backlogged()
+        self.schedule.busy()
+            || self.tx.backlogged()
+            || self.slow.backlogged()
+            || self.peers.backlogged()
     }
 
     /// Something waits for an application to take or post entries, of which nobody may tell.
     pub fn waits_for_apps(&self) -> bool {
-        !self.moving.is_empty() || !self.early.is_empty() || self.contexts.any_delayed()
+        !self.moving.is_empty()
+            || !self.departed.is_empty()
+            || !self.early.is_empty()
+            || self.contexts.any_delayed()
     }
 
     /// When time alone gives [`Core::turn`] something to do; may be early.

@@ -68,7 +68,7 @@ impl<Q: NicQueue> Core<Q> {
             return Told::Yes;
         };
         slot.app.notice_queued = false;
-        if slot.app.owner != Owner::Context || !slot.app.has_news() {
+        if slot.app.owner != Owner::Context || slot.app.mute != 0 || !slot.app.has_news() {
             return Told::Yes;
         }
         let owner = slot.app.context();

@@ -7,6 +7,7 @@ use tas_wire::{FlowTuple, Packet, PlainSegment, TcpPacket, Verify};
 
 use super::counters::CoreCounters;
 use super::slot::Owner;
+use super::steer::{Stray, Strays};
 use super::tx::TxRing;
 use super::{Core, Flows};
 use crate::nic::{BURST, Frame, Frames, NicQueue, RxChecksum};
@@ -15,6 +16,15 @@ use crate::types::FlowId;
 
 /// Frames ahead whose bytes are fetched while one is parsed.
 const AHEAD: usize = 4;
+
+/// Who has looked at a frame before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The port, which may know the checksums.
+    Port,
+    /// Another core, which has verified them.
+    Verified,
+}
 
 /// A segment of a burst on its way to its flow.
 #[derive(Clone, Copy)]
@@ -116,26 +126,60 @@ impl<Q: NicQueue> Core<Q> {
         for frame in frames.iter().take(AHEAD) {
             frame.prefetch();
         }
+        self.take_frames(&mut frames, Trust::Port);
+        true
+    }
+
+    /// Gives the frames of a burst to whom they belong.
+    #[inline]
+    pub(super) fn take_frames(&mut self, frames: &mut Frames<Q::Frame>, trust: Trust) {
         self.arrivals.len = 0;
         for (index, frame) in frames.iter().enumerate() {
             if let Some(later) = frames.get(index + AHEAD) {
                 later.prefetch();
             }
-            self.tx.trace.received(frame.data());
-            self.classify(frame.data(), frame.rx_checksum(), index as u16);
+            let checksum = match trust {
+                Trust::Port => {
+                    self.tx.trace.received(frame.data());
+                    frame.rx_checksum()
+                }
+                Trust::Verified => RxChecksum::Good,
+            };
+            self.classify(frame.data(), checksum, index as u16);
         }
         self.find_flows();
+        let mut strays = Strays::new();
         for index in 0..self.arrivals.len {
             self.fetch_target(index + AHEAD);
             let Some(arrival) = self.arrivals.list.get(index) else {
                 break;
             };
             let frame = usize::from(arrival.frame);
-            if let Some(frame) = frames.get(frame) {
-                self.arrived(index, frame.data());
+            if let Some(frame) = frames.get(frame)
+                && !self.arrived(index, frame.data())
+            {
+                self.not_here(index, frame, &mut strays);
             }
         }
-        true
+        if strays.is_empty() {
+            frames.clear();
+        } else {
+            self.send_on(frames, &strays);
+        }
+    }
+
+    /// Finds out whose the segment at a place of the burst is, since no flow of this core took
+    /// it.
+    #[inline]
+    fn not_here(&mut self, index: usize, frame: &Q::Frame, strays: &mut Strays) {
+        let Some(arrival) = self.arrivals.list.get(index) else {
+            return;
+        };
+        let (tuple, place) = (arrival.tuple, usize::from(arrival.frame));
+        match self.stray(&tuple, arrival.hash, frame.rss_hash()) {
+            Stray::Up => self.punt(frame.data(), &tuple),
+            stray => strays.push((place, stray)),
+        }
     }
 
     /// Fetches the flows of a burst.
@@ -166,9 +210,9 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
-    /// Gives the segment at a place of the burst to its flow, or to the slow path.
+    /// Gives the segment at a place of the burst to its flow; false when this core has none.
     #[inline]
-    fn arrived(&mut self, index: usize, frame: &[u8]) {
+    fn arrived(&mut self, index: usize, frame: &[u8]) -> bool {
         let Some(&Arrival {
             ref segment,
             tuple,
@@ -178,7 +222,7 @@ impl<Q: NicQueue> Core<Q> {
             ..
         }) = self.arrivals.list.get(index)
         else {
-            return;
+            return true;
         };
         let segment = *segment;
         let payload = frame.get(usize::from(payload_at)..).unwrap_or_default();
@@ -190,19 +234,21 @@ impl<Q: NicQueue> Core<Q> {
             Some(_) => self.lookup(&tuple, hash),
             None => None,
         };
-        let taken = flow.is_some_and(|flow| self.segment(flow, &segment, payload));
-        if !taken {
-            self.punt(frame, &tuple);
-        }
+        flow.is_some_and(|flow| self.segment(flow, &segment, payload))
     }
 
     /// A frame that the slow path found to belong to an installed flow. It is dropped if that
     /// has changed meanwhile: the peer sends it again.
     pub(super) fn reinjected(&mut self, frame: &[u8]) {
-        if let Ok(Packet::Tcp(packet)) = tas_wire::parse_with(frame, Verify::NONE)
-            && let Some(flow) = self.lookup(&packet.tuple(), packet.tuple().hash())
-        {
+        let Ok(Packet::Tcp(packet)) = tas_wire::parse_with(frame, Verify::NONE) else {
+            return;
+        };
+        let tuple = packet.tuple();
+        let hash = tuple.hash();
+        if let Some(flow) = self.lookup(&tuple, hash) {
             self.segment(flow, &Segment::from(&packet), packet.payload);
+        } else if let Stray::Park(_) = self.stray(&tuple, hash, None) {
+            self.parked_bytes.push(frame.into());
         }
     }
 

@@ -70,6 +70,13 @@ impl Schedule {
         self.paced.cancel(flow.0);
     }
 
+    /// Takes the flows for which `keep` does not hold off the lists.
+    pub fn retain(&mut self, keep: impl Fn(&FlowId) -> bool) {
+        self.ready.retain(&keep);
+        self.acks.retain(&keep);
+        self.notices.retain(&keep);
+    }
+
     /// Moves the flows whose pace admits them to the ready list.
     pub fn release_paced(&mut self, now: Micros) {
         let ready = &mut self.ready;

@@ -50,6 +50,11 @@ pub struct AppState {
     context: u16,
     /// Whom the events are for.
     pub owner: Owner,
+    /// The flow came from another core, in the round with this mark, and its application has yet
+    /// to read what that core told it: news are kept. 0: it has.
+    pub mute: u16,
+    /// The flow has been on another core.
+    pub moved: bool,
     /// The slot holds a flow.
     pub installed: bool,
     /// TCP is done; only the application has not let go yet.

@@ -9,8 +9,13 @@ use std::os::fd::OwnedFd;
 use arrayvec::ArrayVec;
 use tas_wire::MacAddr;
 
+use crate::types::CoreId;
+
 pub mod dpdk;
+mod rss;
 pub mod sim;
+
+pub use rss::Rss;
 
 /// Most frames that one [`NicQueue::rx_burst`] or [`NicQueue::tx_burst`] moves.
 pub const BURST: usize = 64;
@@ -25,8 +30,12 @@ pub struct PortInfo {
     pub mac: MacAddr,
     /// Largest Ethernet payload in bytes (IP header included).
     pub mtu: u16,
-    /// Number of receive queues, equal to the number of transmit queues.
+    /// Number of receive queues, equal to the number of transmit queues. There may be more cores:
+    /// those without a queue of their own receive nothing, and share the others to send.
     pub queues: u16,
+    /// How the port spreads frames over its queues, when that can be told of a connection and
+    /// changed with [`Redirect`].
+    pub rss: Option<Rss>,
     /// The port fills in the TCP checksum of frames marked with
     /// [`Frame::offload_checksums`]; false: the sender must compute them.
     pub tx_checksum_offload: bool,
@@ -83,7 +92,8 @@ pub trait Frame: Send {
     fn rss_hash(&self) -> Option<u32>;
 }
 
-/// One receive queue and one transmit queue of a port, owned by one thread.
+/// A core's access to a port, owned by one thread: a transmit queue, possibly shared behind the
+/// scenes, and usually a receive queue.
 pub trait NicQueue: Send {
     /// The frames that this queue receives, allocates and sends.
     type Frame: Frame;
@@ -99,6 +109,11 @@ pub trait NicQueue: Send {
     /// An empty frame (length 0), or `None` when buffers have run out.
     fn alloc(&mut self) -> Option<Self::Frame>;
 
+    /// Frames may come to this queue; false: there is nothing to poll or to wait for.
+    fn receives(&self) -> bool {
+        true
+    }
+
     /// File descriptors of which at least one becomes readable when received
     /// frames wait. Empty when the port has none: whoever wants to block must
     /// then bound its sleep by a timer.
@@ -111,6 +126,15 @@ pub trait NicQueue: Send {
 
     /// Ends what [`NicQueue::arm`] began; to be called after each wake-up.
     fn disarm(&mut self);
+}
+
+/// A port's redirection table: which core's queue each bucket of connections goes to.
+pub trait Redirect: Send {
+    /// Sends bucket `i` to the queue of core `cores[i]`; the table has one entry for each bucket.
+    ///
+    /// # Errors
+    /// The port refuses it.
+    fn redirect(&mut self, cores: &[CoreId]) -> Result<(), String>;
 }
 
 /// Counters of a port since it was opened.

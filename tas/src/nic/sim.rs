@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tas_wire::MacAddr;
 
-use super::{Frames, NicQueue, PortInfo, PortStats};
-use crate::types::Micros;
+use super::{Frames, NicQueue, PortInfo, PortStats, Redirect, Rss};
+use crate::types::{CoreId, Micros};
 
 mod frame;
 mod network;
@@ -33,8 +33,10 @@ pub struct PortId(usize);
 /// Which receive queue a frame goes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Steering {
-    /// By a hash of the connection, as hardware does it.
+    /// By a hash of the connection that nobody knows, as Linux does it for packet sockets.
     Hash,
+    /// By receive-side scaling with a redirection table, as hardware does it.
+    Table,
     /// Always this one.
     Queue(u16),
     /// Any: even segments of one connection come on different queues.
@@ -50,6 +52,8 @@ pub struct PortConf {
     pub mtu: u16,
     /// Receive queues, and transmit queues.
     pub queues: u16,
+    /// Cores that want queues; those beyond the number of queues have none to receive from.
+    pub cores: u16,
     /// Which queue a frame goes to.
     pub steering: Steering,
     /// Frames that a receive queue holds; those beyond are lost.
@@ -70,6 +74,7 @@ impl PortConf {
             mac,
             mtu: 1500,
             queues: 1,
+            cores: 1,
             steering: Steering::Hash,
             ring: 4096,
             buffers: 4096,
@@ -148,15 +153,17 @@ impl Network {
             mac: conf.mac,
             mtu: conf.mtu,
             queues: conf.queues,
+            rss: (conf.steering == Steering::Table).then(rss),
             tx_checksum_offload: conf.tx_checksum_offload,
             rx_checksum_offload: conf.rx_checksum_offload,
             driver: "sim".to_owned(),
         };
-        let queues = (0..conf.queues.max(1))
+        let queues = (0..conf.cores.max(conf.queues))
             .map(|queue| SimQueue {
                 network: self.clone(),
                 port: id,
                 queue: queue.into(),
+                receives: queue < conf.queues,
             })
             .collect();
         net.ports.push(PortState::new(conf));
@@ -219,6 +226,16 @@ impl Network {
             .unwrap_or_default()
     }
 
+    /// The redirection table of a port that has one.
+    #[must_use]
+    pub fn redirect(&self, port: PortId) -> Option<SimRedirect> {
+        let has = self.net().ports.get(port.0)?.conf.steering == Steering::Table;
+        has.then(|| SimRedirect {
+            network: self.clone(),
+            port,
+        })
+    }
+
     /// A port's counters.
     #[must_use]
     pub fn stats(&self, port: PortId) -> PortStats {
@@ -254,6 +271,31 @@ pub struct SimQueue {
     network: Network,
     port: PortId,
     queue: usize,
+    receives: bool,
+}
+
+/// The redirection table of a simulated port.
+pub struct SimRedirect {
+    network: Network,
+    port: PortId,
+}
+
+impl Redirect for SimRedirect {
+    fn redirect(&mut self, cores: &[CoreId]) -> Result<(), String> {
+        if let Some(port) = self.network.net().ports.get_mut(self.port.0) {
+            port.table = cores.iter().map(|core| core.0).collect();
+        }
+        Ok(())
+    }
+}
+
+/// How simulated ports hash connections.
+fn rss() -> Rss {
+    Rss {
+        key: (0..40u8).map(|n| n.wrapping_mul(151) ^ 0x5c).collect(),
+        ports: true,
+        buckets: 64,
+    }
 }
 
 impl NicQueue for SimQueue {
@@ -307,6 +349,10 @@ impl NicQueue for SimQueue {
         }
         let port = net.ports.get(self.port.0)?;
         SimFrame::new(&port.pool, usize::from(port.conf.mtu) + FRAME_EXTRA)
+    }
+
+    fn receives(&self) -> bool {
+        self.receives
     }
 
     fn wait_fds(&self) -> &[OwnedFd] {

@@ -96,6 +96,9 @@ pub struct App {
     next_name: u64,
     /// Contexts whose queues from the cores are not read for now.
     pub deaf: bool,
+    /// Updates are posted to the core that last told of the connection; otherwise to the one that
+    /// it began on.
+    pub follows: bool,
 }
 
 impl App {
@@ -110,6 +113,7 @@ impl App {
             listeners: BTreeMap::new(),
             next_name: 1,
             deaf: false,
+            follows: true,
         }
     }
 
@@ -400,6 +404,9 @@ impl App {
                 let name = ConnName(news.opaque);
                 if let Some(conn) = self.conns.get_mut(&name) {
                     assert_eq!(conn.context, context, "on the connection's own context");
+                    if self.follows {
+                        conn.core = core as u16;
+                    }
                     conn.update(&news);
                     events.push(Event::Updated(name));
                 }

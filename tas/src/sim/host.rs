@@ -10,14 +10,16 @@ use tas_wire::MacAddr;
 use super::app::{App, Queues};
 use crate::config::Config;
 use crate::fast::counters::CoreCounters;
+use crate::fast::peers;
 use crate::fast::{Core, Flows, Idle, Shared};
 use crate::flowtable::FlowTable;
 use crate::link::Waker;
 use crate::memory::ArenaPlan;
 use crate::nic::sim::{Network, PortConf, PortId, Random, SimQueue};
-use crate::service;
+use crate::service::{self, OwnParts};
 use crate::slow::tcp::{Counts, Secrets, TcpControl, TcpControlConfig};
-use crate::slow::{Control, ControlParts, Newcomer, QueueConf, Regions};
+use crate::slow::{Control, ControlParts, Newcomer, QueueConf, Regions, Scaler, ScalerParts};
+use crate::steering::Steering;
 use crate::types::{CoreId, Micros, TenantId};
 
 /// How a host is made.
@@ -25,6 +27,8 @@ use crate::types::{CoreId, Micros, TenantId};
 pub struct HostConf {
     /// Its port. The number of queues follows from the options.
     pub port: PortConf,
+    /// Most queues of its port; there may be more cores.
+    pub queues: u16,
     /// Its address.
     pub ip: Ipv4Addr,
     /// Further options, as on the command line.
@@ -44,6 +48,7 @@ impl HostConf {
         let [a, b, c, d] = ip.octets();
         HostConf {
             port: PortConf::new(MacAddr([2, 0, a, b, c, d])),
+            queues: u16::MAX,
             ip,
             options: Vec::new(),
             flows: 1024,
@@ -108,7 +113,8 @@ impl Host {
         let config = conf.config()?;
         let cores_max = config.fp.cores_max as u16;
         let port = network.add(PortConf {
-            queues: cores_max,
+            queues: cores_max.min(conf.queues),
+            cores: cores_max,
             ..conf.port.clone()
         });
         let plan = ArenaPlan::new(&config);
@@ -117,9 +123,11 @@ impl Host {
         let table = Arc::new(FlowTable::new(SharedTable::private(conf.flows * 2)));
         let mut tokens = flows.tokens(u32::from(cores_max) + 1).into_iter();
         let token = tokens.next().ok_or(io::ErrorKind::Other)?;
+        let steering = Arc::new(Steering::new(port.info.rss.clone()));
         let shared = Arc::new(Shared {
             flows: Arc::clone(&flows),
             table: Arc::clone(&table),
+            steering: Arc::clone(&steering),
             arena: Arc::clone(&arena),
             params: service::tcp_params(&config),
             addresses: vec![conf.ip],
@@ -135,12 +143,36 @@ impl Host {
         let slow_waker = Arc::new(Waker::new(EventFd::new()?));
         let mut cores = Vec::new();
         let mut links = Vec::new();
-        for (index, (queue, token)) in port.queues.into_iter().zip(tokens).enumerate() {
-            let id = CoreId(index as u16);
-            let (core, link) = service::core(&config, id, queue, token, &shared, &slow_waker, now)?;
+        let wakers = service::wakers(cores_max.into())?;
+        let members = port
+            .queues
+            .into_iter()
+            .zip(tokens)
+            .zip(peers::join(&wakers));
+        for (index, (((nic, token), peers), waker)) in members.zip(wakers).enumerate() {
+            let own = OwnParts {
+                id: CoreId(index as u16),
+                nic,
+                token,
+                peers,
+                waker,
+            };
+            let (core, link) = service::core(&config, own, &shared, &slow_waker, now);
             cores.push(core);
             links.push(link);
         }
+        let counters: Vec<_> = cores.iter().map(Core::counters).collect();
+        let redirect = network.redirect(port.id).map(|table| Box::new(table) as _);
+        let scaler = Scaler::new(
+            ScalerParts {
+                steering: Arc::clone(&steering),
+                cores: cores_max,
+                autoscale: config.fp.autoscale.then(|| (counters.clone(), 1)),
+                redirect,
+                internal: None,
+            },
+            now,
+        );
         let tcp = TcpControlConfig::new(&config, port.info.mac, port.info.mtu, conf.flows);
         let mut control = Control::new(ControlParts {
             tcp: TcpControl::new(tcp, secrets(seed)),
@@ -149,6 +181,8 @@ impl Host {
             flows: Arc::clone(&flows),
             token,
             table: Arc::clone(&table),
+            steering,
+            scaler,
             queues: QueueConf {
                 requests_len: conf.kernel_queue,
                 answers_len: conf.kernel_queue,
@@ -159,7 +193,7 @@ impl Host {
         control.start(now);
         Ok(Host {
             control,
-            counters: cores.iter().map(Core::counters).collect(),
+            counters,
             cores,
             arena,
             flows,
@@ -268,8 +302,13 @@ impl Host {
 
     pub(super) fn turn(&mut self, now: Micros) -> bool {
         let mut worked = false;
-        for core in &mut self.cores {
-            worked |= core.turn(now) || core.backlogged() || core.waits_for_apps();
+        for (core, counters) in self.cores.iter_mut().zip(&self.counters) {
+            if core.turn(now) {
+                // A turn takes a tick.
+                counters.busy_cycles.add(1);
+                worked = true;
+            }
+            worked |= core.backlogged() || core.waits_for_apps();
         }
         worked | self.control.turn(now)
     }

@@ -11,11 +11,13 @@ use tas_shm::{EventFd, Mapping, OwnerToken, ShmOffset};
 use super::contexts::Contexts;
 use super::effects::{CoreLink, Effects, TenantRegions};
 use super::regions::{RegionId, Regions};
+use super::scale::Scaler;
 use super::tcp::{Counts, TcpControl};
 use super::tenants::{Newcomer, QueueConf, Tenants};
 use crate::fast::Flows;
 use crate::flowtable::FlowTable;
 use crate::link::{ToFast, ToSlow};
+use crate::steering::Steering;
 use crate::types::{Micros, TenantId};
 
 /// Messages of one core in one turn.
@@ -37,6 +39,10 @@ pub struct ControlParts {
     pub token: OwnerToken,
     /// The lookup table.
     pub table: Arc<FlowTable>,
+    /// Which core has which flows.
+    pub steering: Arc<Steering>,
+    /// How many cores are on.
+    pub scaler: Scaler,
     /// What the queues of a context are like.
     pub queues: QueueConf,
     /// Where tools look for contexts, if anywhere.
@@ -48,6 +54,7 @@ pub struct Control {
     pub(super) tcp: TcpControl,
     pub(super) effects: Effects,
     pub(super) tenants: Tenants,
+    pub(super) scaler: Scaler,
     pub(super) internal: Option<Arc<Mapping>>,
     /// Applications that were made to leave since the last look.
     expelled: Vec<TenantId>,
@@ -67,7 +74,9 @@ impl Control {
                 flows: parts.flows,
                 token: parts.token,
                 table: parts.table,
+                steering: parts.steering,
             },
+            scaler: parts.scaler,
             tenants: Tenants::new(parts.queues),
             internal: parts.internal,
             expelled: Vec::new(),
@@ -89,6 +98,7 @@ impl Control {
             self.tcp.poll_timers(&mut self.effects);
             worked = true;
         }
+        worked |= self.scaler.turn(now, &mut self.effects.cores);
         worked |= self.effects.contexts.flush();
         worked |= self.flush_cores();
         let tcp = &self.tcp;
@@ -99,12 +109,17 @@ impl Control {
 
     /// When time alone gives [`Control::turn`] something to do; may be early.
     pub fn next_deadline(&self) -> Micros {
-        self.tcp.next_deadline()
+        self.tcp.next_deadline().min(self.scaler.next_deadline())
     }
 
     /// Numbers for the statistics.
     pub fn counts(&self) -> Counts {
         self.tcp.counts()
+    }
+
+    /// Cores that are on.
+    pub fn active_cores(&self) -> u16 {
+        self.scaler.active()
     }
 
     /// The applications.
@@ -244,6 +259,7 @@ impl Control {
                 self.tenants.context_removed(context, effects);
                 self.hide_context(context);
             }
+            ToSlow::Rebalanced(..) => self.scaler.rebalanced(),
             ToSlow::Misbehaved(context, why) => {
                 if let Some(context) = effects.contexts.get(context) {
                     self.tenants.complain(context.tenant, why);

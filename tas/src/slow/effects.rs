@@ -13,7 +13,8 @@ use super::tcp::World;
 use crate::fast::Flows;
 use crate::flowtable::FlowTable;
 use crate::link::{ToFast, ToSlow, Waker};
-use crate::types::{ContextId, CoreId, FlowId, Micros, TenantId};
+use crate::steering::Steering;
+use crate::types::{ContextId, CoreId, FlowGroup, FlowId, Micros, TenantId};
 
 /// The slow path's end of the rings to and from a core.
 pub struct CoreLink {
@@ -138,6 +139,8 @@ pub struct Effects {
     pub token: OwnerToken,
     /// The lookup table.
     pub table: Arc<FlowTable>,
+    /// Which core has which flows.
+    pub steering: Arc<Steering>,
 }
 
 impl World for Effects {
@@ -149,6 +152,14 @@ impl World for Effects {
         if let Some(core) = self.cores.get_mut(usize::from(core.0)) {
             core.send(msg);
         }
+    }
+
+    fn group(&self, tuple: &FlowTuple) -> FlowGroup {
+        self.steering.group(tuple)
+    }
+
+    fn core(&self, group: FlowGroup) -> CoreId {
+        self.steering.core(group)
     }
 
     fn pass_slot(&mut self, flow: FlowId, core: CoreId) {

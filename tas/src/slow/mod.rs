@@ -13,6 +13,7 @@ mod control;
 mod effects;
 mod regions;
 mod requests;
+mod scale;
 mod stats;
 mod tenants;
 
@@ -30,6 +31,7 @@ pub use apps::{ListenError, Listeners, Offer};
 pub use control::{Control, ControlParts};
 pub use effects::CoreLink;
 pub use regions::Regions;
+pub use scale::{Scaler, ScalerParts};
 pub use stats::Statistics;
 pub use tenants::{Newcomer, QueueConf, Tenants};
 

@@ -120,13 +120,8 @@ impl Control {
                 );
             }
             AppoutMsg::ReqScale(m) => {
-                // All cores always run: any number that exists is granted.
-                let cores = effects.cores.len() as u32;
-                let status = if (1..=cores).contains(&{ m.num_cores }) {
-                    0
-                } else {
-                    -libc::EINVAL
-                };
+                let granted = self.scaler.ask(m.num_cores, effects.now);
+                let status = if granted { 0 } else { -libc::EINVAL };
                 effects.answer(
                     client.context,
                     AppinMsg::StatusReqScale(AppinStatus { opaque: 0, status }),

@@ -13,7 +13,7 @@ mod port;
 mod queue;
 
 pub use eal::{Eal, EalOptions};
-pub use port::{Port, PortConf};
+pub use port::{Port, PortConf, Reta};
 pub use queue::{DpdkFrame, DpdkQueue};
 
 use std::ffi::{CStr, c_int};
@@ -73,20 +73,6 @@ pub enum NicError {
         /// Each as `device (driver)`.
         Vec<String>,
     ),
-    /// The port has too few queues.
-    #[error("{device} ({driver}) has {max} queues, fewer than the {needed} fast-path cores{hint}")]
-    TooFewQueues {
-        /// Name of the device.
-        device: String,
-        /// Name of its driver.
-        driver: String,
-        /// Queues it has.
-        max: u16,
-        /// Queues asked for.
-        needed: u16,
-        /// How to get more, with the punctuation in front; may be empty.
-        hint: &'static str,
-    },
     /// The port spreads frames over more queues than would be polled.
     #[error(
         "{device} ({driver}) spreads frames over {max} queues but there are {needed} \

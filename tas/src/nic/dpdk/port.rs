@@ -15,9 +15,10 @@ use tas_wire::MacAddr;
 
 use super::eal::{Eal, EalShared};
 use super::fds::Snapshot;
-use super::queue::{DpdkQueue, QueueDrops, WakeSource};
+use super::queue::{DpdkQueue, QueueDrops, TxLock, WakeSource};
 use super::{NicError, error_text, last_error};
-use crate::nic::{BURST, PortInfo, PortStats};
+use crate::nic::{BURST, PortInfo, PortStats, Redirect, Rss};
+use crate::types::CoreId;
 
 /// The driver whose sockets are found by what the EAL opened while probing.
 const AF_PACKET: &str = "net_af_packet";
@@ -39,6 +40,9 @@ const HELD_FRAMES: usize = 1024 - 2 * BURST;
 
 /// Buffers that caches of lcores may hold back from a pool.
 const CACHED_FRAMES: usize = 1024;
+
+/// Buffers more when cores pass frames on to others.
+const PASSED_FRAMES: usize = 2048;
 
 /// How long a link gets to come up. A port without link opens all the same.
 const LINK_WAIT: Duration = Duration::from_secs(3);
@@ -63,7 +67,14 @@ pub struct PortConf {
 pub struct Port {
     shared: Arc<PortShared>,
     info: PortInfo,
-    reta_size: u16,
+}
+
+/// The redirection table of an open port.
+pub struct Reta {
+    shared: Arc<PortShared>,
+    driver: String,
+    queues: u16,
+    buckets: u16,
 }
 
 /// What the queues of a port share.
@@ -86,14 +97,11 @@ unsafe impl Send for Pool {}
 unsafe impl Sync for Pool {}
 
 impl Port {
-    /// Opens the one port there is with `queues` pairs of queues, and gives
-    /// those, in order.
-    pub fn open(
-        eal: &Eal,
-        queues: u16,
-        conf: PortConf,
-    ) -> Result<(Port, Vec<DpdkQueue>), NicError> {
-        let mut setup = Setup::find(eal.shared().clone(), queues)?;
+    /// Opens the one port there is for `cores` cores, and gives each its
+    /// queues, in order. When the port has fewer, the last cores have no
+    /// receive queue and share transmit queues with others.
+    pub fn open(eal: &Eal, cores: u16, conf: PortConf) -> Result<(Port, Vec<DpdkQueue>), NicError> {
+        let mut setup = Setup::find(eal.shared().clone(), cores)?;
         setup.check_queues()?;
         let opened = match setup.start(&conf) {
             // Some drivers refuse receive interrupts only when they start.
@@ -104,28 +112,17 @@ impl Port {
             other => other?,
         };
         setup.wait_for_link();
-        let reta_size = if opened.caps.rss {
-            setup.info.reta_size
-        } else {
-            0
-        };
         let info = PortInfo {
             mac: MacAddr(setup.info.mac),
             mtu: setup.info.mtu,
-            queues,
+            queues: setup.queues,
+            rss: setup.rss(&opened.caps),
             tx_checksum_offload: opened.caps.tx_csum,
             rx_checksum_offload: opened.caps.rx_csum,
             driver: setup.driver(),
         };
         let (shared, queues) = setup.finish(opened);
-        Ok((
-            Port {
-                shared,
-                info,
-                reta_size,
-            },
-            queues,
-        ))
+        Ok((Port { shared, info }, queues))
     }
 
     /// What is known of the port.
@@ -156,38 +153,44 @@ impl Port {
         stats
     }
 
-    /// Number of buckets that the port spreads connections over by their hash
-    /// (bucket = hash mod size), and [`Port::steer`] assigns to queues. 0 when
-    /// the port has no such table.
-    pub fn steering_buckets(&self) -> u16 {
-        self.reta_size
-    }
-
-    /// Sends hash bucket `i` to queue `table[i]`. The table has one entry for
-    /// each bucket.
-    pub fn steer(&self, table: &[u16]) -> Result<(), NicError> {
-        let failed = |reason: String| NicError::Port {
-            device: format!("port {}", self.shared.id),
+    /// The port's redirection table, if [`PortInfo::rss`] says that it has one.
+    pub fn reta(&self) -> Option<Reta> {
+        let rss = self.info.rss.as_ref()?;
+        Some(Reta {
+            shared: Arc::clone(&self.shared),
             driver: self.info.driver.clone(),
-            step: "steer connections to queues",
-            reason,
-        };
-        if table.len() != usize::from(self.reta_size) || self.reta_size == 0 {
-            return Err(failed(format!("it has {} buckets", self.reta_size)));
-        }
-        if table.iter().any(|&queue| queue >= self.info.queues) {
-            return Err(failed(format!("it has {} queues", self.info.queues)));
-        }
-        // SAFETY: the pointer and the length describe one slice; the port is
-        // open.
-        let ret = unsafe {
-            dpdk_sys::tasnic_port_set_reta(self.shared.id, table.as_ptr(), self.reta_size)
-        };
-        if ret == 0 {
-            Ok(())
+            queues: self.info.queues,
+            buckets: rss.buckets,
+        })
+    }
+}
+
+impl Redirect for Reta {
+    fn redirect(&mut self, cores: &[CoreId]) -> Result<(), String> {
+        // Cores without a queue get their frames from a core that has one.
+        let queues: Vec<u16> = cores.iter().map(|core| core.0 % self.queues).collect();
+        let reason = if queues.len() == usize::from(self.buckets) {
+            match set_reta(self.shared.id, &queues) {
+                Ok(()) => return Ok(()),
+                Err(errno) => error_text(errno),
+            }
         } else {
-            Err(failed(error_text(ret)))
-        }
+            format!("its table has {} entries", self.buckets)
+        };
+        Err(format!(
+            "port {} ({}) cannot steer connections to queues: {reason}",
+            self.shared.id, self.driver
+        ))
+    }
+}
+
+/// Sends hash bucket `i` to queue `queues[i]`; as many as the port has.
+fn set_reta(port: u16, queues: &[u16]) -> Result<(), c_int> {
+    let len = u16::try_from(queues.len()).unwrap_or(u16::MAX);
+    // SAFETY: the pointer and the length describe one slice; the port is open.
+    match unsafe { dpdk_sys::tasnic_port_set_reta(port, queues.as_ptr(), len) } {
+        0 => Ok(()),
+        errno => Err(errno),
     }
 }
 
@@ -214,6 +217,8 @@ impl Drop for PortShared {
 struct Setup {
     shared: PortShared,
     info: tasnic_port_info,
+    cores: u16,
+    /// Of each direction; as many as the port has, if there are more cores.
     queues: u16,
 }
 
@@ -225,7 +230,7 @@ struct Started {
 
 impl Setup {
     /// Finds the one port there is.
-    fn find(eal: Arc<EalShared>, queues: u16) -> Result<Self, NicError> {
+    fn find(eal: Arc<EalShared>, cores: u16) -> Result<Self, NicError> {
         let mut ports: Vec<_> = port_ids().map(|id| (id, port_info(id))).collect();
         let (id, info) = match ports.pop() {
             None => return Err(NicError::NoPort),
@@ -242,6 +247,7 @@ impl Setup {
             step: "ask the port what it is",
             reason: error_text(errno),
         })?;
+        let queues = cores.min(info.max_queues).max(1);
         let drops = (0..queues).map(|_| QueueDrops::default()).collect();
         Ok(Self {
             shared: PortShared {
@@ -252,6 +258,7 @@ impl Setup {
                 eal,
             },
             info,
+            cores,
             queues,
         })
     }
@@ -286,22 +293,8 @@ impl Setup {
     }
 
     fn check_queues(&self) -> Result<(), NicError> {
-        let (max, needed) = (self.info.max_queues, self.queues);
+        let (max, needed) = (self.info.max_queues, self.cores);
         let (device, driver) = (self.device(), self.driver());
-        if max < needed {
-            let hint = if self.is_af_packet() {
-                "; qpairs=N in its --vdev sets how many"
-            } else {
-                "; --fp-cores-max=N sets how many cores"
-            };
-            return Err(NicError::TooFewQueues {
-                device,
-                driver,
-                max,
-                needed,
-                hint,
-            });
-        }
         // The kernel spreads frames over all sockets of the device, and those
         // of a queue that nobody polls would be lost.
         if self.is_af_packet() && max > needed {
@@ -415,15 +408,20 @@ impl Setup {
         u16::try_from(room + dpdk_sys::TASNIC_MBUF_HEADROOM as usize).unwrap_or(u16::MAX)
     }
 
-    /// One pool per queue, so that cores do not contend for buffers and one
+    /// One pool per core, so that cores do not contend for buffers and one
     /// that hoards them does not starve the others.
     fn create_pools(&mut self, caps: &tasnic_port_caps) -> Result<(), NicError> {
         let room = self.data_room();
         let descriptors = usize::from(caps.rx_desc) + usize::from(caps.tx_desc);
-        let frames = descriptors + HELD_FRAMES + CACHED_FRAMES;
+        // On their way to cores without a queue.
+        let passed_on = match self.cores > self.queues {
+            true => PASSED_FRAMES,
+            false => 0,
+        };
+        let frames = descriptors + HELD_FRAMES + CACHED_FRAMES + passed_on;
         // A ring holds a power of two less one.
         let num = frames.next_power_of_two() as u32 - 1;
-        while self.shared.pools.len() < usize::from(self.queues) {
+        while self.shared.pools.len() < usize::from(self.cores) {
             let name = format!("tas-{}-{}", self.shared.id, self.shared.pools.len());
             let name = CString::new(name).unwrap_or_default();
             // SAFETY: the name is a terminated string, which is copied.
@@ -508,6 +506,27 @@ impl Setup {
         sources
     }
 
+    /// How frames are spread over the queues, if that can be known and changed.
+    fn rss(&self, caps: &tasnic_port_caps) -> Option<Rss> {
+        let buckets = self.info.reta_size;
+        if !caps.rss || buckets == 0 || self.queues < 2 {
+            return None;
+        }
+        let mut key = [0; dpdk_sys::TASNIC_RSS_KEY_MAX as usize];
+        // SAFETY: the port is started; the key has as many bytes as the function may write.
+        let len = unsafe {
+            dpdk_sys::tasnic_port_rss_key(self.shared.id, &raw const *caps, key.as_mut_ptr())
+        };
+        let key = usize::try_from(len).ok().and_then(|len| key.get(..len))?;
+        let evenly: Vec<u16> = (0..buckets).map(|bucket| bucket % self.queues).collect();
+        let known = key.len() >= Rss::KEY_MIN && set_reta(self.shared.id, &evenly).is_ok();
+        known.then(|| Rss {
+            key: key.to_vec(),
+            ports: caps.rss_ports,
+            buckets,
+        })
+    }
+
     fn wait_for_link(&self) {
         let deadline = Instant::now() + LINK_WAIT;
         // SAFETY: the port is started.
@@ -522,10 +541,17 @@ impl Setup {
 
     fn finish(self, started: Started) -> (Arc<PortShared>, Vec<DpdkQueue>) {
         let shared = Arc::new(self.shared);
-        let queues = (0..self.queues)
-            .zip(started.wake)
+        let locks: Vec<_> = (0..self.queues).map(|_| TxLock::default()).collect();
+        let mut wake = started.wake.into_iter();
+        let queues = (0..self.cores)
             .zip(&shared.pools)
-            .map(|((queue, wake), pool)| DpdkQueue::new(shared.clone(), queue, pool.0, wake))
+            .map(|(core, pool)| {
+                let queue = core % self.queues;
+                let sharers = (queue..self.cores).step_by(self.queues.into()).count();
+                let lock = locks.get(usize::from(queue)).filter(|_| sharers > 1);
+                // The first have receive queues, which come with something to wait for.
+                DpdkQueue::new(shared.clone(), queue, pool.0, wake.next(), lock.cloned())
+            })
             .collect();
         (shared, queues)
     }

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use dpdk_sys::rte_mbuf;
@@ -202,14 +202,39 @@ pub(super) struct QueueDrops {
     pub(super) tx: AtomicU64,
 }
 
-/// A receive queue and a transmit queue of a DPDK port.
+/// Whose turn it is at a transmit queue that several cores share. Nobody waits for it: a core that
+/// finds it taken tries again in its next turn, as with a queue that is full.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TxLock(Arc<AtomicBool>);
+
+/// The turn at a transmit queue, until it is dropped.
+struct TxTurn<'a>(&'a AtomicBool);
+
+impl TxLock {
+    fn try_take(&self) -> Option<TxTurn<'_>> {
+        // Acquire: what the core before did to the queue happened before.
+        (!self.0.swap(true, Ordering::Acquire)).then(|| TxTurn(&self.0))
+    }
+}
+
+impl Drop for TxTurn<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// A core's queues of a DPDK port.
 pub struct DpdkQueue {
     port: Arc<PortShared>,
+    /// The transmit queue; the receive queue has the same number.
     queue: u16,
+    /// Other cores share the transmit queue.
+    tx_lock: Option<TxLock>,
     pool: NonNull<dpdk_sys::rte_mempool>,
     /// Empty buffers, taken from the pool in bulk.
     spare: ArrayVec<DpdkFrame, BURST>,
-    wake: WakeSource,
+    /// `None`: there is no receive queue.
+    wake: Option<WakeSource>,
 }
 
 // SAFETY: the pool may be used from any thread, and the queues are used by the
@@ -217,16 +242,19 @@ pub struct DpdkQueue {
 unsafe impl Send for DpdkQueue {}
 
 impl DpdkQueue {
-    /// `pool` belongs to `port`, and no other value is made for `queue`.
+    /// `pool` belongs to `port`. Only one value for a `queue` has a `wake`, and with it the receive
+    /// queue; all values for it have the same lock if there are several.
     pub(super) fn new(
         port: Arc<PortShared>,
         queue: u16,
         pool: NonNull<dpdk_sys::rte_mempool>,
-        wake: WakeSource,
+        wake: Option<WakeSource>,
+        tx_lock: Option<TxLock>,
     ) -> Self {
         Self {
             port,
             queue,
+            tx_lock,
             pool,
             spare: ArrayVec::new(),
             wake,
@@ -313,7 +341,7 @@ impl NicQueue for DpdkQueue {
     #[inline]
     fn rx_burst(&mut self, out: &mut Frames<DpdkFrame>) -> usize {
         let (len, room) = (out.len(), out.remaining_capacity());
-        if room == 0 {
+        if room == 0 || self.wake.is_none() {
             return 0;
         }
         let mut dropped = 0;
@@ -340,6 +368,13 @@ impl NicQueue for DpdkQueue {
 
     #[inline]
     fn tx_burst(&mut self, frames: &mut Frames<DpdkFrame>) -> usize {
+        let _turn = match &self.tx_lock {
+            None => None,
+            Some(lock) => match lock.try_take() {
+                None => return 0,
+                turn => turn,
+            },
+        };
         let mut removed = 0;
         while !frames.is_empty() {
             let fit = self.prepare(frames);
@@ -365,27 +400,31 @@ impl NicQueue for DpdkQueue {
         self.spare.pop()
     }
 
+    fn receives(&self) -> bool {
+        self.wake.is_some()
+    }
+
     fn wait_fds(&self) -> &[OwnedFd] {
         match &self.wake {
-            WakeSource::None => &[],
-            WakeSource::Sources(fds) => fds,
-            WakeSource::Interrupt(fd, _) => fd,
+            None | Some(WakeSource::None) => &[],
+            Some(WakeSource::Sources(fds)) => fds,
+            Some(WakeSource::Interrupt(fd, _)) => fd,
         }
     }
 
     fn arm(&mut self) -> bool {
         match &self.wake {
-            WakeSource::None => false,
-            WakeSource::Sources(_) => true,
+            None | Some(WakeSource::None) => false,
+            Some(WakeSource::Sources(_)) => true,
             // SAFETY: the queue is ours and its port is started.
-            WakeSource::Interrupt(..) => unsafe {
+            Some(WakeSource::Interrupt(..)) => unsafe {
                 dpdk_sys::tasnic_rx_intr_enable(self.port.id, self.queue) == 0
             },
         }
     }
 
     fn disarm(&mut self) {
-        if let WakeSource::Interrupt([fd], kind) = &self.wake {
+        if let Some(WakeSource::Interrupt([fd], kind)) = &self.wake {
             // SAFETY: as in arm. An interrupt that stays enabled costs a
             // wake-up and no more.
             let _ = unsafe { dpdk_sys::tasnic_rx_intr_disable(self.port.id, self.queue) };

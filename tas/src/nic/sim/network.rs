@@ -23,6 +23,8 @@ pub(super) struct PortState {
     pub stats: PortStats,
     /// Frames that the port takes in the current burst window; `None`: any number.
     pub takes: Option<usize>,
+    /// The queue of each bucket.
+    pub table: Vec<u16>,
     /// Buffers that `alloc` refuses in a thousand cases.
     pub alloc_failures: u32,
     path: Path,
@@ -39,6 +41,7 @@ impl PortState {
             received: vec![VecDeque::new(); conf.queues.max(1).into()],
             stats: PortStats::default(),
             takes: None,
+            table: Vec::new(),
             alloc_failures: 0,
             path: Path::default(),
             busy_until: 0,
@@ -205,6 +208,7 @@ impl Net {
         let queues = port.received.len();
         let queue = match port.conf.steering {
             Steering::Hash => hash(&bytes) as usize % queues,
+            Steering::Table => redirected(&bytes, &port.table) % queues,
             Steering::Queue(queue) => usize::from(queue) % queues,
             Steering::Random => self.random.below(queues as u64) as usize,
         };
@@ -245,6 +249,16 @@ fn hash(bytes: &[u8]) -> u32 {
         Ok(Packet::Tcp(packet)) => FlowTuple::hash(&packet.tuple()),
         _ => 0,
     }
+}
+
+/// The queue by receive-side scaling: the first for what is not hashed.
+fn redirected(bytes: &[u8], table: &[u16]) -> usize {
+    let Ok(Packet::Tcp(packet)) = parse_with(bytes, Verify::NONE) else {
+        return 0;
+    };
+    let rss = super::rss();
+    let bucket = rss.bucket(rss.hash(&packet.tuple()));
+    table.get(usize::from(bucket)).copied().unwrap_or(0).into()
 }
 
 fn is_ipv4(bytes: &[u8]) -> bool {

@@ -74,7 +74,7 @@ impl TcpControl {
         let Some(record) = self.flows.get_mut(&flow) else {
             return;
         };
-        let (core, phase) = (record.core, record.phase);
+        let (core, phase) = (w.core(record.group), record.phase);
         if matches!(phase, Phase::Closing(_)) {
             return;
         }
@@ -124,7 +124,7 @@ impl TcpControl {
             return Err(Errno::INVAL);
         };
         record.phase = Phase::Moving { from, to };
-        w.send(record.core, ToFast::Move(flow, to.link()));
+        w.send(w.core(record.group), ToFast::Move(flow, to.link()));
         let key = (to.client.context, to.opaque);
         self.names.insert(key, Named::Flow(flow));
         Ok(())
@@ -143,7 +143,7 @@ impl TcpControl {
             return;
         }
         record.phase = Phase::Attached(to);
-        let core = record.core;
+        let core = w.core(record.group);
         if from.link() != link {
             self.forget_name(from, Named::Flow(flow));
         }

@@ -6,7 +6,7 @@ use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SeqNum};
 use super::listeners::ListenerId;
 use super::world::Client;
 use crate::proto::handshake::Handshake;
-use crate::types::{CoreId, FlowId, Micros, TenantId};
+use crate::types::{CoreId, FlowGroup, FlowId, Micros, TenantId};
 
 /// What a four-tuple stands for.
 pub(super) enum Conn {
@@ -95,7 +95,8 @@ pub(super) struct TimeWait {
 pub(super) struct FlowRecord {
     pub tuple: FlowTuple,
     pub tenant: TenantId,
-    pub core: CoreId,
+    /// Says which core has it.
+    pub group: FlowGroup,
     pub buffers: Buffers,
     pub mac: MacAddr,
     pub neighbour: Option<Ipv4Addr>,

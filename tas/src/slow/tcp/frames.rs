@@ -64,7 +64,7 @@ impl TcpControl {
             Some(Conn::Flow(flow)) => {
                 // The core did not know the flow yet, or another core received the frame.
                 if let Some(record) = self.flows.get(flow) {
-                    w.send(record.core, ToFast::Reinject(frame.into()));
+                    w.send(w.core(record.group), ToFast::Reinject(frame.into()));
                 }
             }
         }

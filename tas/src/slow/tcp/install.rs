@@ -10,7 +10,7 @@ use super::world::{Errno, World};
 use crate::link::{AppLink, FlowSetup, ToFast};
 use crate::proto::FlowInit;
 use crate::proto::handshake::Agreed;
-use crate::types::{CoreId, FlowId, TenantId};
+use crate::types::{FlowGroup, FlowId, TenantId};
 
 /// A synchronized connection with all that a flow needs.
 pub(super) struct Install {
@@ -18,7 +18,7 @@ pub(super) struct Install {
     pub flow: FlowId,
     pub buffers: Buffers,
     pub tenant: TenantId,
-    pub core: CoreId,
+    pub group: FlowGroup,
     pub mac: MacAddr,
     pub neighbour: Option<Ipv4Addr>,
     pub agreed: Agreed,
@@ -97,9 +97,10 @@ impl TcpControl {
             flow,
             buffers,
             agreed,
-            core,
+            group,
             ..
         } = install;
+        let core = w.core(*group);
         if !w.table_insert(tuple, *flow) {
             self.counts.no_buffers += 1;
             return false;
@@ -107,7 +108,7 @@ impl TcpControl {
         let init = FlowInit {
             tuple: *tuple,
             remote_mac: install.mac,
-            flow_group: 0,
+            flow_group: group.0,
             db_id: app.map_or(0, |owner| owner.client.context.0),
             opaque: app.map_or(0, |owner| owner.opaque),
             mss: agreed.mss,
@@ -126,9 +127,9 @@ impl TcpControl {
             tx_len: buffers.tx_len,
             rtt: agreed.rtt,
         };
-        w.pass_slot(*flow, *core);
+        w.pass_slot(*flow, core);
         w.send(
-            *core,
+            core,
             ToFast::Install(Box::new(FlowSetup {
                 flow: *flow,
                 init,
@@ -141,7 +142,7 @@ impl TcpControl {
             FlowRecord {
                 tuple: *tuple,
                 tenant: install.tenant,
-                core: *core,
+                group: *group,
                 buffers: *buffers,
                 mac: install.mac,
                 neighbour: install.neighbour,
@@ -162,11 +163,10 @@ impl TcpControl {
         owner: Owner,
         ack: Option<&SegmentFields<'_>>,
     ) -> bool {
-        let Install {
-            tuple, flow, core, ..
-        } = install;
+        let Install { tuple, flow, .. } = install;
+        let core = w.core(install.group);
         if let Some(ack) = ack {
-            self.transmit(w, *core, install.mac, tuple, ack);
+            self.transmit(w, core, install.mac, tuple, ack);
         }
         if !self.install(w, install, Phase::Attached(owner), Some(owner)) {
             let reset = SegmentFields {
@@ -175,7 +175,7 @@ impl TcpControl {
                 flags: TcpFlags::RST | TcpFlags::ACK,
                 ..SegmentFields::default()
             };
-            self.transmit(w, *core, install.mac, tuple, &reset);
+            self.transmit(w, core, install.mac, tuple, &reset);
             self.release(w, install.tenant, *flow, &install.buffers);
             self.forget_name(owner, Named::Opening(*tuple));
             self.counts.open_failed += 1;
@@ -225,7 +225,7 @@ fn opened(w: &impl World, opaque: u64, flow: FlowId, record: &FlowRecord) -> App
         flow_id: flow.0,
         local_ip: record.tuple.local_ip.to_bits(),
         local_port: record.tuple.local_port,
-        fn_core: record.core.0,
+        fn_core: w.core(record.group).0,
     }
 }
 
@@ -243,6 +243,6 @@ fn accepted(w: &impl World, opaque: u64, flow: FlowId, record: &FlowRecord) -> A
         local_ip: record.tuple.local_ip.to_bits(),
         remote_ip: record.tuple.remote_ip.to_bits(),
         remote_port: record.tuple.remote_port,
-        fn_core: record.core.0,
+        fn_core: w.core(record.group).0,
     }
 }

@@ -114,7 +114,6 @@ pub struct TcpControl {
     /// The last time an address of ours was defended.
     defended: Option<Micros>,
     next_serial: u64,
-    next_core: u16,
     counts: Counts,
 }
 
@@ -136,7 +135,6 @@ impl TcpControl {
             timers: Timers::default(),
             defended: None,
             next_serial: 0,
-            next_core: 0,
             counts: Counts::default(),
             cfg,
         }

@@ -60,7 +60,7 @@ impl TcpControl {
         for (flow, record) in &mut self.flows {
             if record.neighbour == Some(ip) && record.mac != mac && !record.ended {
                 record.mac = mac;
-                w.send(record.core, ToFast::RemoteMac(*flow, mac));
+                w.send(w.core(record.group), ToFast::RemoteMac(*flow, mac));
             }
         }
     }

@@ -47,8 +47,7 @@ impl TcpControl {
             })
             .ok_or(Errno::ADDRNOTAVAIL)?;
         let (flow, buffers) = self.reserve(w, owner.client.tenant).ok_or(Errno::NOBUFS)?;
-        let core = CoreId(self.next_core);
-        self.next_core = (self.next_core + 1) % self.cfg.cores.max(1);
+        let core = w.core(w.group(&tuple));
         let neighbour = match hop.via {
             Via::Ourselves => None,
             Via::Neighbour(ip) => Some(ip),
@@ -143,7 +142,7 @@ impl TcpControl {
                     flow: opening.flow,
                     buffers: opening.buffers,
                     tenant: opening.owner.client.tenant,
-                    core,
+                    group: w.group(&tuple),
                     mac,
                     neighbour: opening.neighbour,
                     agreed,
@@ -152,6 +151,7 @@ impl TcpControl {
                     return;
                 }
                 if reinject {
+                    let core = w.core(install.group);
                     w.send(core, crate::link::ToFast::Reinject(frame.into()));
                 }
             }

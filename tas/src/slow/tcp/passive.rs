@@ -110,7 +110,7 @@ impl TcpControl {
             return;
         };
         record.phase = Phase::Attached(owner);
-        w.send(record.core, ToFast::Attach(flow, owner.link()));
+        w.send(w.core(record.group), ToFast::Attach(flow, owner.link()));
         self.announce_accepted(w, flow, owner);
     }
 
@@ -207,7 +207,8 @@ impl TcpControl {
             Outcome::Established {
                 agreed, reinject, ..
             } => {
-                if self.synchronize(w, core, &tuple, agreed) && reinject {
+                if self.synchronize(w, &tuple, agreed) && reinject {
+                    let core = w.core(w.group(&tuple));
                     w.send(core, ToFast::Reinject(frame.into()));
                 }
             }
@@ -216,13 +217,7 @@ impl TcpControl {
 
     /// Turns a half-open connection into a flow. When there is no room for it, the peer's ACK
     /// counts as lost: its data or our SYN-ACK will be repeated.
-    fn synchronize(
-        &mut self,
-        w: &mut impl World,
-        core: CoreId,
-        tuple: &FlowTuple,
-        agreed: Agreed,
-    ) -> bool {
+    fn synchronize(&mut self, w: &mut impl World, tuple: &FlowTuple, agreed: Agreed) -> bool {
         let Some(Conn::HalfOpen(half)) = self.conns.get(tuple) else {
             return false;
         };
@@ -245,7 +240,7 @@ impl TcpControl {
             flow,
             buffers,
             tenant,
-            core,
+            group: w.group(tuple),
             mac,
             neighbour: self.neighbour_towards(tuple),
             agreed,
@@ -295,7 +290,7 @@ impl TcpControl {
     pub(super) fn close_unattached(&mut self, w: &mut impl World, flow: FlowId) {
         if let Some(record) = self.flows.get_mut(&flow) {
             record.phase = Phase::Closing(None);
-            w.send(record.core, ToFast::Close(flow, CloseHow::Reset));
+            w.send(w.core(record.group), ToFast::Close(flow, CloseHow::Reset));
         }
     }
 

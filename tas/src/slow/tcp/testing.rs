@@ -15,7 +15,7 @@ use super::{Client, ConnName, Secrets, TcpControl, TcpControlConfig, World};
 use crate::config::LocalAddr;
 use crate::link::{Ended, FlowSetup, ToFast};
 use crate::proto::End;
-use crate::types::{ContextId, CoreId, FlowId, Micros, TenantId};
+use crate::types::{ContextId, CoreId, FlowGroup, FlowId, Micros, TenantId};
 
 pub(super) const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 pub(super) const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -78,6 +78,15 @@ impl World for Mock {
             );
         }
         self.sent.push_back((core, msg));
+    }
+
+    fn group(&self, _tuple: &FlowTuple) -> FlowGroup {
+        FlowGroup(3)
+    }
+
+    fn core(&self, group: FlowGroup) -> CoreId {
+        assert_eq!(group, FlowGroup(3));
+        CORE1
     }
 
     fn pass_slot(&mut self, flow: FlowId, core: CoreId) {
@@ -164,7 +173,6 @@ pub(super) fn config() -> TcpControlConfig {
         routes: vec![],
         mac: MAC,
         mtu: 1500,
-        cores: 2,
         flows: 64,
         rx_len: 8192,
         tx_len: 4096,

@@ -9,7 +9,7 @@ use tas_wire::{FlowTuple, Ipv4Addr, MacAddr};
 use crate::config::{Config, LocalAddr, Route};
 use crate::link::ToFast;
 use crate::proto::cc::CcParams;
-use crate::types::{ContextId, CoreId, FlowId, Micros, TenantId};
+use crate::types::{ContextId, CoreId, FlowGroup, FlowId, Micros, TenantId};
 
 /// The surroundings that TCP control acts on: cores, applications, memory and the lookup table.
 /// The service implements it with rings and shared memory, tests with vectors.
@@ -18,6 +18,10 @@ pub trait World {
     fn now(&self) -> Micros;
     /// Sends a message to a core, in order. Only frames may be lost, as in the network.
     fn send(&mut self, core: CoreId, msg: ToFast);
+    /// The group that a connection falls into.
+    fn group(&self, tuple: &FlowTuple) -> FlowGroup;
+    /// The core that has a group's flows, or is about to get them.
+    fn core(&self, group: FlowGroup) -> CoreId;
     /// Passes a flow's slot from the slow path to a core. Called before the flow's installation
     /// is sent.
     fn pass_slot(&mut self, flow: FlowId, core: CoreId);
@@ -117,8 +121,6 @@ pub struct TcpControlConfig {
     pub mac: MacAddr,
     /// Largest IP packet, bytes.
     pub mtu: u16,
-    /// Fast-path cores.
-    pub cores: u16,
     /// Flow slots.
     pub flows: u32,
     /// Receive buffer of a connection, bytes.
@@ -150,7 +152,6 @@ impl TcpControlConfig {
             routes: config.routes.clone(),
             mac,
             mtu,
-            cores: u16::try_from(config.fp.cores_max).unwrap_or(1).max(1),
             flows,
             rx_len: tcp.rxbuf_len,
             tx_len: tcp.txbuf_len,
