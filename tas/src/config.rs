@@ -284,13 +284,6 @@ impl Config {
         if self.kni_name.is_some() {
             lines.push("--kni-name has no effect yet: no kernel interface is created".to_owned());
         }
-        if self.fp.autoscale && self.fp.cores_max > 1 {
-            lines.push(format!(
-                "autoscaling has no effect yet: all {} fast-path threads are always on \
-                 (--fp-no-autoscale says so)",
-                self.fp.cores_max
-            ));
-        }
         if self.cc.rexmit_ints != DEFAULT_REXMIT_INTS {
             lines.push(
                 "--cc-rexmit-ints has no effect: the retransmission timeout follows the \

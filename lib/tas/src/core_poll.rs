@@ -47,7 +47,7 @@ fn poll_core(ctx: &mut FlextcpContext, core: u16, out: &mut Events<'_>) -> bool 
         busy = true;
         if let Some(mut rest) = update(&entry) {
             let whole = rest;
-            if deliver(ctx, &mut rest, out) == Step::Blocked {
+            if deliver(ctx, core, &mut rest, out) == Step::Blocked {
                 if rest != whole {
                     queues::rewrite_update(ctx, core, pos, &rest);
                 }
@@ -63,7 +63,12 @@ fn poll_core(ctx: &mut FlextcpContext, core: u16, out: &mut Events<'_>) -> bool 
 }
 
 /// Delivers what `rest` says, part by part, and takes each part out of it.
-fn deliver(ctx: &mut FlextcpContext, rest: &mut ArxConnUpdate, out: &mut Events<'_>) -> Step {
+fn deliver(
+    ctx: &mut FlextcpContext,
+    core: u16,
+    rest: &mut ArxConnUpdate,
+    out: &mut Events<'_>,
+) -> Step {
     let Some(conn) = ConnRef::from_opaque(rest.opaque) else {
         return Step::Done;
     };
@@ -75,7 +80,12 @@ fn deliver(ctx: &mut FlextcpContext, rest: &mut ArxConnUpdate, out: &mut Events<
         // Updates on the new context come after the answer to the move, which may have come
         // since the answers were looked at.
         Some(Status::Moving) if kernel_poll::answers_wait(ctx) => Step::Blocked,
-        Some(Status::Open | Status::Moving) => deliver_open(ctx, conn, rest, out),
+        Some(Status::Open | Status::Moving) => {
+            // The connection's core may have changed. An update that is posted to another one is
+            // passed on, so this only saves the way.
+            conn.with(|c| c.fn_core = core);
+            deliver_open(ctx, conn, rest, out)
+        }
         _ => Step::Done,
     }
 }

@@ -214,17 +214,15 @@ mod tests {
     #[test]
     fn everyone_reaches_everyone_else() {
         let mut all = three();
-        for from in 0..3 {
+        for (from, peers) in (0..).zip(&mut all) {
             for to in (0..3).filter(|to| *to != from) {
-                let frame = (10 * from + to) as u32;
-                assert!(all[from].send_frame(CoreId(to as u16), frame));
+                assert!(peers.send_frame(CoreId(to), u32::from(10 * from + to)));
             }
-            assert!(!all[from].send_frame(CoreId(from as u16), 0), "not itself");
+            assert!(!peers.send_frame(CoreId(from), 0), "not itself");
         }
-        for to in 0..3 {
+        for (to, peers) in (0..).zip(&mut all) {
             for from in (0..3).filter(|from| *from != to) {
-                let got = frames(&mut all[to], CoreId(from as u16));
-                assert_eq!(got, [(10 * from + to) as u32]);
+                assert_eq!(frames(peers, CoreId(from)), [u32::from(10 * from + to)]);
             }
         }
     }

@@ -62,6 +62,8 @@ pub(super) struct Rebalance {
     arrived: bool,
     /// Frames received up to the last look.
     received: u64,
+    /// The core has flow groups.
+    on: bool,
 }
 
 impl Rebalance {
@@ -75,6 +77,7 @@ impl Rebalance {
             handed_over: 0,
             arrived: false,
             received: 0,
+            on: true,
         }
     }
 }
@@ -98,6 +101,17 @@ impl<Q: NicQueue> Core<Q> {
     /// The slow path has begun a round, of which this core may not know yet.
     pub(super) fn in_round(&self) -> bool {
         self.shared.steering.round() != self.rebalance.completed
+    }
+
+    /// Finds out whether the core has flow groups.
+    pub(super) fn look_for_groups(&mut self) {
+        self.rebalance.on = self.shared.steering.table().contains(&self.id);
+    }
+
+    /// The core is off: it has no flows, and no frames come to it.
+    pub(super) fn rests(&self) -> bool {
+        let reached = self.nic.receives() && !self.shared.steering.by_port();
+        !self.rebalance.on && !reached && self.rebalance.stage == Stage::Settled
     }
 
     /// The slow path says that a round has begun.
@@ -320,6 +334,7 @@ impl<Q: NicQueue> Core<Q> {
     fn end_round(&mut self) {
         let round = self.rebalance.round;
         self.rebalance.completed = round;
+        self.look_for_groups();
         self.rebalance.fences = 0;
         self.rebalance.handed_over = 0;
         // What is left was for flows that ended on their old core.

@@ -20,12 +20,20 @@ impl<Q: NicQueue> Core<Q> {
     /// Runs until the slow path says to stop.
     pub fn run(mut self) {
         let clock = TscClock::global();
+        self.look_for_groups();
         // The time since which there has been nothing to do, by the cycle counter.
         let mut idle_since: Option<u64> = None;
+        // When the turn before began, if it was one with something to do.
+        let mut working_since: Option<u64> = None;
         let mut yielder = Yielder::new();
         while !self.stopping {
-            if self.turn(Micros(clock.now_us())) {
+            let start = rdtsc();
+            if let Some(since) = working_since.take() {
+                self.counters.busy_cycles.add(start.wrapping_sub(since));
+            }
+            if self.turn(Micros(clock.us_at(start))) {
                 idle_since = None;
+                working_since = Some(start);
                 continue;
             }
             if self.backlogged() {
@@ -34,10 +42,9 @@ impl<Q: NicQueue> Core<Q> {
                 yielder.idle();
                 continue;
             }
-            let idle = self.shared.idle;
             let cycles = rdtsc();
             let since = *idle_since.get_or_insert(cycles);
-            if idle.poll_cycle != u64::MAX && cycles.wrapping_sub(since) > idle.poll_cycle {
+            if self.poll_cycle() < cycles.wrapping_sub(since) {
                 if self.sleep(clock) {
                     idle_since = None;
                 }
@@ -47,6 +54,18 @@ impl<Q: NicQueue> Core<Q> {
         }
         self.nic.disarm();
         self.slow.flush();
+    }
+
+    /// Cycles without work after which the core blocks. One that is off does so at once, even if
+    /// those that are on never do: nobody has anything for it but updates that were posted here
+    /// before their flows left, and those wait.
+    fn poll_cycle(&self) -> u64 {
+        let never = self.shared.idle.poll_cycle == u64::MAX;
+        if never && self.rests() {
+            0
+        } else {
+            self.shared.idle.poll_cycle
+        }
     }
 
     /// Blocks until there may be something to do. True when the time without work starts anew,
@@ -60,9 +79,11 @@ impl<Q: NicQueue> Core<Q> {
             self.waker.awake();
             return true;
         }
-        let wakes = armed && !self.port_failed && !self.nic.wait_fds().is_empty();
-        let longest = match wakes {
-            true if self.waits_for_apps() => WAITING_SLEEP,
+        let port_wakes = armed && !self.port_failed && !self.nic.wait_fds().is_empty();
+        let wakes = port_wakes || !self.nic.receives();
+        let apps_ring = self.shared.idle.poll_cycle != u64::MAX;
+        let longest = match wakes || self.rests() {
+            true if self.waits_for_apps() || !apps_ring => WAITING_SLEEP,
             true => LONGEST_SLEEP,
             false => BLIND_SLEEP,
         };
@@ -70,7 +91,7 @@ impl<Q: NicQueue> Core<Q> {
             Some(next) => longest.min(Duration::from_micros(next.since(Micros(clock.now_us())).0)),
             None => longest,
         };
-        self.block(timeout, wakes);
+        self.block(timeout, port_wakes);
         self.nic.disarm();
         self.waker.awake();
         self.waker.event().drain()
