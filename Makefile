@@ -45,7 +45,8 @@ DOCS := doc/options.md share/man share/completions
 .PHONY: all products rust dpdk clean distclean install uninstall deps headers docs fmt lint \
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-options \
-	check-install check-full check-instructions instructions-baseline
+	check-install check-full check-instructions instructions-baseline \
+	check-loopback loopback bench plots
 
 all: $(PRODUCTS)
 
@@ -153,6 +154,7 @@ check:
 	$(MAKE) check-install
 	$(MAKE) check-instructions
 	$(MAKE) check-full
+	$(MAKE) check-loopback
 	@echo 'check: ok'
 
 lint: dpdk
@@ -211,10 +213,15 @@ instructions-baseline: dpdk
 	$(CARGO) run -q --release $(CARGOFLAGS) -p tas-microbench -- write \
 		--profiles $(TARGET)/callgrind
 
-# Namespaces need root: cargo builds as who calls, and the tests run as root.
+# Namespaces need root: cargo builds as who calls, and what it builds runs as root.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sudo -E')
+
 check-full: all
-	$(if $(filter 0,$(shell id -u)),,CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sudo -E') \
-		$(CARGO) test $(CARGOFLAGS) $(FULL) -- --test-threads=1
+	$(AS_ROOT) $(CARGO) test $(CARGOFLAGS) $(FULL) -- --test-threads=1
+
+# That the benchmark works, not what it finds.
+check-loopback: loopback
+	$(AS_ROOT) $(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- smoke
 
 tests: all
 	$(CARGO) test $(CARGOFLAGS) $(UNIT) --no-run
@@ -227,6 +234,23 @@ tests-full: all
 	$(CARGO) test $(CARGOFLAGS) $(FULL) --no-run
 
 run-tests-full: check-full
+
+# --- Benchmark ------------------------------------------------------------------
+
+# Figures need two CPUs that do nothing else. Settings: BENCH_QUICK=1 and what
+# `cargo run -p tas-bench -- run --help` shows.
+BENCH_JSON ?= $(TARGET)/bench.json
+
+loopback: all
+	$(MAKE) -s -C tests/c/bench $(CURDIR)/target/tests/loopback
+
+bench: loopback
+	$(AS_ROOT) $(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- run --json $(BENCH_JSON)
+
+# The charts in doc/, and the results that they show.
+plots:
+	$(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- plots $(BENCH_JSON) doc/performance
+	install -m 644 $(BENCH_JSON) doc/performance/results.json
 
 # `deps` first, by itself: the build needs what it installs.
 demo:

@@ -105,7 +105,10 @@ static size_t pattern_len;
 
 static struct end *wishes;
 static unsigned listening, accepted, opened, opening, asked;
-static uint64_t now, responses, connects, errors, ramp_errors, polls, empty_polls;
+static uint64_t responses, connects, errors, ramp_errors, polls;
+/* Cycle counter: when the last events came, when the last turn ended, and the
+ * sum of all turns that had events. */
+static uint64_t now, turn_end, busy;
 static bool started;
 static struct latency times;
 
@@ -205,6 +208,8 @@ static void send_requests(struct end *e)
 
 static void start_client(struct end *e)
 {
+  if (set.pending == 0)
+    return;
   e->client.timed = set.pending;
   e->client.sent_at = now;
   e->client.unsent = set.pending * set.bytes;
@@ -413,10 +418,9 @@ static void turn(void)
   int n = flextcp_context_poll(&ctx, EVENTS, events);
   if (n < 0)
     fail("poll", errno);
-  now = __rdtsc();
+  uint64_t turn_start = turn_end;
+  now = turn_end = __rdtsc();
   polls++;
-  if (n == 0)
-    empty_polls++;
   for (int i = 0; i < n && i < AHEAD; i++)
     prefetch(&events[i]);
   for (int i = 0; i < n; i++) {
@@ -426,6 +430,10 @@ static void turn(void)
   }
   if (wishes != NULL)
     retry_wishes();
+  if (n > 0) {
+    turn_end = __rdtsc();
+    busy += turn_end - turn_start;
+  }
 }
 
 /* --- A run ------------------------------------------------------------------ */
@@ -510,7 +518,7 @@ static void run_for(unsigned ms)
 static void forget_what_was(void)
 {
   ramp_errors = errors;
-  responses = connects = errors = polls = empty_polls = 0;
+  responses = connects = errors = polls = busy = 0;
   memset(&times, 0, sizeof(times));
   for (unsigned i = 0; i < set.conns; i++)
     clients[i].client.done = 0;
@@ -535,11 +543,11 @@ static void report(double ramp_ms, double seconds, double cycles_per_us)
   for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
     times.count += times.buckets[i];
   printf("{\"mode\":\"%s\",\"bytes\":%u,\"connections\":%u,\"pending\":%u,\"ramp_ms\":%.1f,"
-         "\"seconds\":%.4f,\"tsc_mhz\":%.1f,\"polls\":%llu,\"empty_polls\":%llu,\"errors\":%llu,"
+         "\"seconds\":%.4f,\"tsc_mhz\":%.1f,\"polls\":%llu,\"busy\":%.3f,\"errors\":%llu,"
          "\"ramp_errors\":%llu,",
          set.mode == ECHO ? "echo" : "connect", set.bytes, set.conns, set.pending, ramp_ms,
-         seconds, cycles_per_us, (unsigned long long)polls, (unsigned long long)empty_polls,
-         (unsigned long long)errors, (unsigned long long)ramp_errors);
+         seconds, cycles_per_us, (unsigned long long)polls,
+         (double)busy / cycles_per_us / 1e6 / seconds, (unsigned long long)errors, (unsigned long long)ramp_errors);
   if (set.mode == CONNECT)
     printf("\"connects\":%llu,\"connects_per_s\":%.0f}\n", (unsigned long long)connects,
            (double)connects / seconds);
@@ -561,7 +569,7 @@ static void usage(void)
           "usage: loopback --ip=ADDR [--mode=echo|connect] [--port=N] [--ports=N] [--bytes=N]\n"
           "  [--conns=N] [--pending=N] [--ramp-ms=N] [--warmup-ms=N] [--ms=N] [--check] [--hold]\n"
           "--ports: consecutive ports to listen on. --check: compare the responses.\n"
-          "--hold: keep the connections, quiet, until stdin ends.\n");
+          "--hold: keep the connections, quiet, until stdin ends. --pending=0: send nothing.\n");
   exit(2);
 }
 
@@ -594,7 +602,7 @@ static void parse(int argc, char *argv[])
       case PORTS: set.ports = (unsigned)NUMBER(1, MAX_PORTS); break;
       case BYTES: set.bytes = (uint32_t)NUMBER(1, 1u << 20); break;
       case CONNS: set.conns = (unsigned)NUMBER(1, 1u << 18); break;
-      case PENDING: set.pending = (unsigned)NUMBER(1, 1024); break;
+      case PENDING: set.pending = (unsigned)NUMBER(0, 1024); break;
       case RAMP: set.ramp_ms = (unsigned)NUMBER(1, 3600000); break;
       case WARMUP: set.warmup_ms = (unsigned)NUMBER(0, 3600000); break;
       case MS: set.ms = (unsigned)NUMBER(1, 3600000); break;

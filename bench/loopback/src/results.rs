@@ -1,0 +1,87 @@
+//! What was found: the content of the JSON file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::loopback::{Connect, Echo, Times};
+use crate::machine::Machine;
+use crate::plan::{Cell, MemoryCell};
+
+/// Everything that a run of the benchmark found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// Where.
+    pub machine: Machine,
+    /// The service's command line, as the original was measured.
+    pub command: Vec<String>,
+    /// How long each run took.
+    pub times: Times,
+    /// Requests and responses.
+    pub echo: Vec<Measured<Cell, Echo>>,
+    /// Connections opened and closed, this many at a time.
+    pub connect: Vec<Measured<u32, Connect>>,
+    /// Bytes per end of a connection.
+    pub memory: Vec<Measured<MemoryCell, f64>>,
+}
+
+/// The runs of one measurement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured<C, R> {
+    /// What was measured.
+    pub cell: C,
+    /// What each run found.
+    pub runs: Vec<R>,
+    /// Why there are fewer runs than there should be.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failure: Option<String>,
+}
+
+impl<C, R> Measured<C, R> {
+    /// The run in the middle, by `key`.
+    pub fn median(&self, key: impl Fn(&R) -> f64) -> Option<&R> {
+        let mut runs: Vec<&R> = self.runs.iter().collect();
+        runs.sort_by(|a, b| key(a).total_cmp(&key(b)));
+        runs.get(runs.len() / 2).copied()
+    }
+}
+
+impl Measured<Cell, Echo> {
+    /// The run in the middle, by requests per second.
+    pub fn echo(&self) -> Option<&Echo> {
+        self.median(|run| run.requests_per_s)
+    }
+
+    /// How often the original's requests per second it has.
+    pub fn ratio(&self) -> Option<f64> {
+        let original = self.cell.reference?.requests_per_s?;
+        Some(self.echo()?.requests_per_s / original)
+    }
+}
+
+impl Results {
+    /// Whether every measurement came to an end.
+    pub fn complete(&self) -> bool {
+        self.echo.iter().all(|m| m.failure.is_none())
+            && self.connect.iter().all(|m| m.failure.is_none())
+            && self.memory.iter().all(|m| m.failure.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(runs: &[f64]) -> Measured<(), f64> {
+        Measured {
+            cell: (),
+            runs: runs.to_vec(),
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn the_median_is_the_run_in_the_middle() {
+        assert_eq!(measured(&[]).median(|run| *run), None);
+        assert_eq!(measured(&[5.0]).median(|run| *run), Some(&5.0));
+        assert_eq!(measured(&[9.0, 1.0, 5.0]).median(|run| *run), Some(&5.0));
+    }
+}
