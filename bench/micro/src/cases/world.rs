@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use tas::fast::counters::CoreCounters;
+use tas::fast::peers::Peers;
 use tas::fast::{Core, CoreParts, Flows, Idle, Shared};
 use tas::flowtable::FlowTable;
 use tas::link::{AppLink, ContextSetup, FlowSetup, ToFast, ToSlow, Waker};
 use tas::nic::PortInfo;
 use tas::proto::FlowInit;
+use tas::steering::Steering;
 use tas::types::{ContextId, CoreId, FlowId, Micros, TenantId};
 use tas_shm::{Arena, Backing, EventFd, FlowSlots, OwnerId, SharedTable, ShmOffset};
 
@@ -103,6 +105,7 @@ impl<A: Application> World<A> {
         let shared = Shared {
             flows: slots,
             table: Arc::clone(&table),
+            steering: Arc::new(Steering::new(None)),
             arena: Arc::clone(arena),
             params: params(options),
             addresses: vec![IP],
@@ -110,6 +113,7 @@ impl<A: Application> World<A> {
                 mac: MAC,
                 mtu: 1500,
                 queues: 1,
+                rss: None,
                 tx_checksum_offload: false,
                 rx_checksum_offload: false,
                 driver: "looped".to_owned(),
@@ -128,6 +132,7 @@ impl<A: Application> World<A> {
             id: CoreId(0),
             nic: LoopedQueue::default(),
             token: tokens.next().expect("the first token"),
+            peers: Peers::default(),
             from_slow,
             to_slow,
             waker: waker(),
