@@ -112,7 +112,7 @@ extern "C" {
 #define FLEXTCP_PL_ATX_FLTXDONE 1
 
 /** Version of `tas_info_ext` described here. */
-#define TAS_INFO_EXT_VERSION 1
+#define TAS_INFO_EXT_VERSION 2
 
 /** Place of `tas_info_ext` in the info page of an isolated application. */
 #define TAS_INFO_EXT_OFF 64
@@ -145,7 +145,7 @@ struct tas_info_route {
 
 /**
  * What an isolated application learns beyond `flexnic_info`: which peers
- * are reached through the service.
+ * are reached through the service, and whether it sleeps.
  */
 struct tas_info_ext {
   /** `TAS_INFO_EXT_VERSION`. */
@@ -160,6 +160,11 @@ struct tas_info_ext {
   struct tas_info_addr addrs[TAS_INFO_EXT_ADDRS];
   /** Routes. */
   struct tas_info_route routes[TAS_INFO_EXT_ROUTES];
+  /**
+   * Not 0 while the slow path sleeps: who has a request for it writes its
+   * eventfd. From version 2 on.
+   */
+  uint64_t slow_path_sleeps;
 };
 
 /** Application to core: bytes consumed, bytes to send. */

@@ -9,6 +9,7 @@ pub mod link;
 pub mod memory;
 pub mod nic;
 pub mod proto;
+mod rest;
 pub mod service;
 pub mod sim;
 pub mod slow;

@@ -9,8 +9,7 @@
 //! with the core until the application has let go too ([`ToFast::Close`]), and comes back with
 //! [`ToSlow::Released`].
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-
+pub use tas_shm::Waker;
 use tas_shm::{EventFd, ShmOffset};
 use tas_wire::{MacAddr, SeqNum};
 
@@ -122,49 +121,4 @@ pub struct Ended {
     pub rcv_nxt: SeqNum,
     /// The peer's most recent timestamp, when timestamps were in use.
     pub ts_recent: Option<u32>,
-}
-
-/// Wakes a thread that announces its sleep.
-///
-/// The sleeper calls [`Waker::announce`], looks at its queues once more, and blocks on the
-/// eventfd; the producer publishes, then calls [`Waker::wake`]. Whichever comes second sees the
-/// other's write.
-#[derive(Debug)]
-pub struct Waker {
-    asleep: AtomicBool,
-    event: EventFd,
-}
-
-impl Waker {
-    /// A waker around `event`, for a thread that is awake.
-    pub fn new(event: EventFd) -> Waker {
-        Waker {
-            asleep: AtomicBool::new(false),
-            event,
-        }
-    }
-
-    /// Says that this thread is about to block on the eventfd. It must poll once more before.
-    pub fn announce(&self) {
-        self.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-    }
-
-    /// Says that this thread is awake again.
-    pub fn awake(&self) {
-        self.asleep.store(false, Ordering::Relaxed);
-    }
-
-    /// Wakes the thread if it has announced its sleep.
-    pub fn wake(&self) {
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
-            self.event.notify();
-        }
-    }
-
-    /// The eventfd to block on and to drain afterwards.
-    pub fn event(&self) -> &EventFd {
-        &self.event
-    }
 }

@@ -12,7 +12,7 @@ use tas_abi::memif::{
     FLEXNIC_FLAG_HUGEPAGES, FLEXNIC_INFO_BYTES, FLEXNIC_PL_FLOWHT_ENTRIES, FLEXNIC_PL_FLOWST_NUM,
     FlexnicInfo, InfoAddr, InfoExt, InfoRoute, PlMem, TAS_INFO_EXT_OFF, TAS_INFO_EXT_VERSION,
 };
-use tas_shm::{Arena, Backing, Mapping, PidLock, SharedTable, ShmOffset, huge_pages};
+use tas_shm::{Arena, Backing, Mapping, PidLock, SharedTable, ShmOffset, SleepSign, huge_pages};
 use thiserror::Error;
 use zerocopy::FromZeros;
 
@@ -157,7 +157,7 @@ pub struct Memory {
     /// `tas_internal`, for what tools read of contexts.
     pub internal: Arc<Mapping>,
     info: Mapping,
-    app_info: Mapping,
+    app_info: Arc<Mapping>,
     app_info_file: Backing,
     info_file: NamedFile,
     legacy_file: Option<NamedFile>,
@@ -243,7 +243,7 @@ impl Memory {
             table: Arc::new(FlowTable::new(table)),
             internal,
             info,
-            app_info,
+            app_info: Arc::new(app_info),
             app_info_file,
             info_file,
             legacy_file,
@@ -255,6 +255,16 @@ impl Memory {
     /// The info page that isolated applications get.
     pub fn app_info_file(&self) -> &Backing {
         &self.app_info_file
+    }
+
+    /// Where the slow path says that it sleeps.
+    ///
+    /// # Errors
+    /// Never, the page being made here.
+    pub fn sleep_sign(&self) -> io::Result<SleepSign> {
+        let at = TAS_INFO_EXT_OFF + std::mem::offset_of!(InfoExt, slow_path_sleeps);
+        SleepSign::new(Arc::clone(&self.app_info), at as u64)
+            .map_err(|_| io::ErrorKind::InvalidInput.into())
     }
 
     /// The region that legacy applications share.

@@ -180,6 +180,9 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
             cycles.app,
         )?,
         waker: slow_waker,
+        sign: memory
+            .sleep_sign()
+            .map_err(io_error("cannot use the info page"))?,
         offer,
         access: Access::new(config),
         listeners,

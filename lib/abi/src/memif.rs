@@ -82,7 +82,7 @@ pub const FLEXTCP_PL_ATX_CONNUPDATE: u8 = 0x1;
 pub const FLEXTCP_PL_ATX_FLTXDONE: u8 = 0x1;
 
 /// Version of [`InfoExt`] described here.
-pub const TAS_INFO_EXT_VERSION: u32 = 1;
+pub const TAS_INFO_EXT_VERSION: u32 = 2;
 /// Place of [`InfoExt`] in the info page of an isolated application.
 pub const TAS_INFO_EXT_OFF: usize = 64;
 /// Addresses in [`InfoExt`].
@@ -123,7 +123,7 @@ pub struct InfoRoute {
 assert_layout!(InfoRoute, size 16, align 4, { dest: 0, mask: 4, next_hop: 8, _pad: 12 });
 
 /// What an isolated application learns beyond [`FlexnicInfo`]: which peers
-/// are reached through the service.
+/// are reached through the service, and whether it sleeps.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct InfoExt {
@@ -139,10 +139,13 @@ pub struct InfoExt {
     pub addrs: [InfoAddr; TAS_INFO_EXT_ADDRS],
     /// Routes.
     pub routes: [InfoRoute; TAS_INFO_EXT_ROUTES],
+    /// Not 0 while the slow path sleeps: who has a request for it writes its
+    /// eventfd. From version 2 on.
+    pub slow_path_sleeps: u64,
 }
 
-assert_layout!(InfoExt, size 1168, align 4, {
-    version: 0, addr_num: 4, route_num: 8, _pad: 12, addrs: 16, routes: 144
+assert_layout!(InfoExt, size 1176, align 8, {
+    version: 0, addr_num: 4, route_num: 8, _pad: 12, addrs: 16, routes: 144, slow_path_sleeps: 1168
 });
 const _: () = assert!(TAS_INFO_EXT_OFF >= size_of::<FlexnicInfo>());
 const _: () = assert!(TAS_INFO_EXT_OFF + size_of::<InfoExt>() <= FLEXNIC_INFO_BYTES);

@@ -3,7 +3,7 @@
 //! Everything two processes share passes through this crate: address space and
 //! files ([`Arena`], [`Backing`], [`Mapping`]), queues ([`RawSlots`],
 //! [`Producer`], [`Consumer`]), connection buffers ([`ByteRing`]), wake-ups
-//! ([`Doorbell`], [`EventFd`]), descriptor passing ([`fdpass`]) and flow states
+//! ([`Doorbell`], [`Waker`], [`EventFd`]), descriptor passing ([`fdpass`]) and flow states
 //! with one owner each ([`FlowSlots`]).
 //!
 //! The peer may be hostile and may write at any moment, so no reference into
@@ -24,6 +24,7 @@ pub mod sigbus;
 mod slots;
 mod sync;
 mod tsc;
+mod waker;
 mod yielder;
 
 pub use arena::{Arena, OutOfBounds, ShmOffset, prefetch, prefetch_write};
@@ -37,6 +38,7 @@ pub use owned::{FlowSlots, OwnerId, OwnerToken, SharedTable};
 pub use region::{Backing, HUGE_PAGE, HugePages, Mapping, huge_pages};
 pub use slots::{Consumer, Position, Producer, PushError, RawSlots, RingError, SharedSlots, Slot};
 pub use tsc::{TscClock, rdtsc};
+pub use waker::{SleepSign, Waker, must_wake};
 pub use yielder::Yielder;
 
 #[cfg(all(test, loom))]

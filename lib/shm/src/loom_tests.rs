@@ -10,6 +10,7 @@ use loom::thread;
 use crate::doorbell::{SleepGate, Throttle};
 use crate::owned::{OwnerId, Owners};
 use crate::slots::RawSlots;
+use crate::waker::{announce, awake, ends_sleep, must_wake};
 
 type Entry = [u8; 16];
 
@@ -178,6 +179,71 @@ fn no_wakeup_is_lost_by_a_consumer_that_sleeps_at_once() {
 #[test]
 fn no_wakeup_is_lost_over_several_kicks() {
     no_wakeup_is_lost(1, 2, 3);
+}
+
+/// A sleeper that says when it sleeps. What it is woken for lies in a queue, or
+/// in one of two: it must look at all of them after it has said so.
+fn no_announced_sleep_is_slept_through(queues: usize, entries: u8, wakes: fn(&AtomicU64) -> bool) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(4);
+    model.check(move || {
+        let queues: Vec<_> = (0..queues).map(|_| Queue::new(entries.into())).collect();
+        let asleep = Arc::new(AtomicU64::new(0));
+        let event = Arc::new(Event {
+            readable: Mutex::new(false),
+            changed: Condvar::new(),
+        });
+
+        let producers: Vec<_> = queues
+            .iter()
+            .map(|to| {
+                let (to, flag) = (Arc::clone(to), Arc::clone(&asleep));
+                let bell = Arc::clone(&event);
+                thread::spawn(move || {
+                    let (slots, mut pos) = (to.slots(), 0);
+                    for value in 1..=entries {
+                        slots.push(&mut pos, &[value; 16]).unwrap();
+                        if wakes(&flag) {
+                            bell.notify();
+                        }
+                    }
+                })
+            })
+            .collect();
+
+        let mut places = vec![0; queues.len()];
+        let mut taken = 0;
+        while taken < queues.len() * usize::from(entries) {
+            let mut take = || {
+                let each = queues.iter().zip(&mut places);
+                each.filter_map(|(queue, pos)| queue.slots().pop(pos))
+                    .count()
+            };
+            taken += take();
+            announce(&asleep);
+            let late = take();
+            taken += late;
+            if late == 0 && taken < queues.len() * usize::from(entries) {
+                event.wait_and_drain();
+            }
+            awake(&asleep);
+        }
+        for producer in producers {
+            producer.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn no_announced_sleep_is_slept_through_with_one_producer() {
+    no_announced_sleep_is_slept_through(1, 2, must_wake);
+    no_announced_sleep_is_slept_through(1, 2, ends_sleep);
+}
+
+#[test]
+fn no_announced_sleep_is_slept_through_with_two_producers() {
+    no_announced_sleep_is_slept_through(2, 1, must_wake);
+    no_announced_sleep_is_slept_through(2, 1, ends_sleep);
 }
 
 /// One flow and its owner.

@@ -4,6 +4,7 @@
 pub(crate) mod queues;
 mod refs;
 pub mod seams;
+pub(crate) mod sign;
 pub(crate) mod sys;
 
 use std::ffi::{c_int, c_void};

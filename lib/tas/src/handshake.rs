@@ -14,13 +14,15 @@ use tas_abi::appif::{
 use tas_abi::ll::FLEXTCP_MAX_FTCPCORES;
 use tas_abi::memif::{
     FLEXNIC_FLAG_HUGEPAGES, FLEXNIC_FLAG_READY, FLEXNIC_HUGE_PREFIX, FLEXNIC_INFO_BYTES,
-    FLEXNIC_NAME_DMA_MEM, FLEXNIC_NAME_INFO, FLEXNIC_NAME_INTERNAL_MEM, FlexnicInfo,
+    FLEXNIC_NAME_DMA_MEM, FLEXNIC_NAME_INFO, FLEXNIC_NAME_INTERNAL_MEM, FlexnicInfo, InfoExt,
+    TAS_INFO_EXT_OFF, TAS_INFO_EXT_VERSION,
 };
 use tas_shm::fdpass::{abstract_connect, recv_with_fds, send_with_fds};
 use tas_shm::{Backing, Mapping};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::error::{Error, Result};
+use crate::ffi::sign;
 
 /// Where regions lie that are not in huge pages.
 const SHM_PREFIX: &str = "/dev/shm";
@@ -196,8 +198,13 @@ pub(crate) fn map_isolated(isolated: &Isolated) -> Result<Regions> {
     )?;
     ready(&info)?;
     let mem = map(isolated.region.as_fd(), isolated.region_len, true, "region")?;
+    let info: &'static Mapping = Box::leak(Box::new(info));
+    let says_when_it_sleeps = info
+        .read_at::<InfoExt>(TAS_INFO_EXT_OFF as u64)
+        .is_ok_and(|ext| ext.version >= TAS_INFO_EXT_VERSION);
+    sign::set(says_when_it_sleeps.then_some(info));
     Ok(Regions {
-        info: keep(info),
+        info: info.as_ptr(),
         mem: keep(mem),
     })
 }
@@ -209,6 +216,7 @@ pub(crate) fn map_legacy() -> Result<Regions> {
     let described = ready(&info)?;
     let path = region_path(&described, FLEXNIC_NAME_DMA_MEM);
     let mem = map_file(&path, described.dma_mem_size, true)?;
+    sign::set(None);
     Ok(Regions {
         info: keep(info),
         mem: keep(mem),

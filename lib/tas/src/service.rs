@@ -9,7 +9,7 @@ use tas_abi::ll::{FLEXTCP_MAX_CONTEXTS, FlextcpContext};
 use tas_shm::EventFd;
 
 use crate::error::{Error, Result};
-use crate::ffi::{seams, sys};
+use crate::ffi::{seams, sign, sys};
 use crate::handshake::{self, Connection, Regions};
 use crate::wait;
 
@@ -130,9 +130,10 @@ fn fill_in(ctx: &mut FlextcpContext, response: &UxsockResponse, queues: &[Uxsock
     }
 }
 
-/// Wakes the slow path, unless it never sleeps.
+/// Wakes the slow path for a request just published, if it sleeps or may sleep.
 pub fn kick() {
-    if seams::poll_cycle_tas() != u64::MAX {
+    // Where the service does not say when it sleeps, it may unless it never does.
+    if sign::must_wake().unwrap_or_else(|| seams::poll_cycle_tas() != u64::MAX) {
         sys::notify(KICK_FD.load(Ordering::Relaxed));
     }
 }

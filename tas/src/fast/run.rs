@@ -7,18 +7,20 @@ use tas_shm::{TscClock, Yielder, rdtsc};
 
 use super::Core;
 use crate::nic::NicQueue;
+use crate::rest;
 use crate::types::Micros;
 
-/// Longest sleep of a core whose port cannot wake it.
-const BLIND_SLEEP: Duration = Duration::from_micros(100);
+/// Shortest and longest sleep of a core whose port cannot wake it.
+const BLIND_SLEEPS: [Micros; 2] = [Micros(100), Micros::from_millis(5)];
 /// Longest sleep of all: an application with a library of its own may have rung too early.
-const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+const LONGEST_SLEEP: Micros = Micros::from_millis(100);
 /// Longest sleep while something waits for an application.
-const WAITING_SLEEP: Duration = Duration::from_millis(1);
+const WAITING_SLEEP: Micros = Micros::from_millis(1);
 
 impl<Q: NicQueue> Core<Q> {
     /// Runs until the slow path says to stop.
     pub fn run(mut self) {
+        rest::sleep_precisely();
         let clock = TscClock::global();
         self.look_for_groups();
         // The time since which there has been nothing to do, by the cycle counter.
@@ -43,9 +45,9 @@ impl<Q: NicQueue> Core<Q> {
                 continue;
             }
             let cycles = rdtsc();
-            let since = *idle_since.get_or_insert(cycles);
-            if self.poll_cycle() < cycles.wrapping_sub(since) {
-                if self.sleep(clock) {
+            let without_work = cycles.wrapping_sub(*idle_since.get_or_insert(cycles));
+            if self.poll_cycle() < without_work {
+                if self.sleep(clock, Micros(without_work / clock.cycles_per_us())) {
                     idle_since = None;
                 }
             } else {
@@ -68,10 +70,10 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
-    /// Blocks until there may be something to do. True when the time without work starts anew,
-    /// because somebody rang, or a last look found work: those who ring count on being polled
-    /// for so long after.
-    fn sleep(&mut self, clock: &TscClock) -> bool {
+    /// Blocks until there may be something to do, after `idle` without. True when the time without
+    /// work starts anew, because somebody rang, or a last look found work: those who ring count on
+    /// being polled for so long after.
+    fn sleep(&mut self, clock: &TscClock, idle: Micros) -> bool {
         self.waker.announce();
         let armed = self.nic.arm();
         if self.turn(Micros(clock.now_us())) || self.backlogged() {
@@ -85,10 +87,13 @@ impl<Q: NicQueue> Core<Q> {
         let longest = match wakes || self.rests() {
             true if self.waits_for_apps() || !apps_ring => WAITING_SLEEP,
             true => LONGEST_SLEEP,
-            false => BLIND_SLEEP,
+            false => {
+                let [shortest, longest] = BLIND_SLEEPS;
+                rest::blind_sleep(idle, shortest, longest)
+            }
         };
         let timeout = match self.next_deadline() {
-            Some(next) => longest.min(Duration::from_micros(next.since(Micros(clock.now_us())).0)),
+            Some(next) => longest.min(next.since(Micros(clock.now_us()))),
             None => longest,
         };
         self.block(timeout, port_wakes);
@@ -97,7 +102,7 @@ impl<Q: NicQueue> Core<Q> {
         self.waker.event().drain()
     }
 
-    fn block(&mut self, timeout: Duration, port_wakes: bool) {
+    fn block(&mut self, timeout: Micros, port_wakes: bool) {
         let event = PollFd::new(self.waker.event(), PollFlags::IN);
         let mut fds = vec![event];
         if port_wakes {
@@ -109,7 +114,7 @@ impl<Q: NicQueue> Core<Q> {
             );
         }
         self.counters.sleeps.add(1);
-        if let Ok(timeout) = Timespec::try_from(timeout) {
+        if let Ok(timeout) = Timespec::try_from(Duration::from_micros(timeout.0)) {
             // An error only means that the sleep is over.
             let _ = poll(&mut fds, Some(&timeout));
         }

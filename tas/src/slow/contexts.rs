@@ -197,15 +197,17 @@ impl Contexts {
         }
     }
 
-    /// Delivers answers that wait for room. True when some were, or still wait.
+    /// Delivers answers that wait for room. True when there was some.
     pub fn flush(&mut self) -> bool {
-        let waiting = self
-            .slots
-            .iter_mut()
-            .take(self.used)
-            .flatten()
-            .filter(|context| !context.waiting.is_empty());
-        waiting.map(Context::flush).count() > 0
+        let used = self.slots.iter_mut().take(self.used).flatten();
+        used.map(Context::flush)
+            .fold(false, |any, posted| any | posted)
+    }
+
+    /// Answers wait for room.
+    pub fn any_waiting(&self) -> bool {
+        let mut used = self.slots.iter().take(self.used).flatten();
+        used.any(|context| !context.waiting.is_empty())
     }
 }
 

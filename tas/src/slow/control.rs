@@ -58,6 +58,8 @@ pub struct Control {
     pub(super) internal: Option<Arc<Mapping>>,
     /// Applications that were made to leave since the last look.
     expelled: Vec<TenantId>,
+    /// Messages to a core wait for room.
+    backlogged: bool,
 }
 
 impl Control {
@@ -80,6 +82,7 @@ impl Control {
             tenants: Tenants::new(parts.queues),
             internal: parts.internal,
             expelled: Vec::new(),
+            backlogged: false,
         }
     }
 
@@ -100,7 +103,7 @@ impl Control {
         }
         worked |= self.scaler.turn(now, &mut self.effects.cores);
         worked |= self.effects.contexts.flush();
-        worked |= self.flush_cores();
+        self.backlogged = self.flush_cores();
         let tcp = &self.tcp;
         self.tenants
             .reclaim(&mut self.effects, |tenant| tcp.tenant_idle(tenant));
@@ -110,6 +113,16 @@ impl Control {
     /// When time alone gives [`Control::turn`] something to do; may be early.
     pub fn next_deadline(&self) -> Micros {
         self.tcp.next_deadline().min(self.scaler.next_deadline())
+    }
+
+    /// Something waits for a core to make room, which it does as soon as it runs.
+    pub fn backlogged(&self) -> bool {
+        self.backlogged
+    }
+
+    /// Something waits for an application to make room, of which it does not tell.
+    pub fn waits_for_apps(&self) -> bool {
+        self.effects.contexts.any_waiting()
     }
 
     /// Numbers for the statistics.

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 use tas_shm::sigbus::SigbusGuard;
-use tas_shm::{TscClock, rdtsc};
+use tas_shm::{SleepSign, TscClock, Waker, Yielder};
 
 pub use access::Access;
 pub use apps::{ListenError, Listeners, Offer};
@@ -38,14 +38,24 @@ pub use tenants::{Newcomer, QueueConf, Tenants};
 use apps::Apps;
 
 use crate::fast::counters::CoreCounters;
-use crate::link::Waker;
 use crate::memory::PollCycles;
+use crate::rest;
 use crate::types::{Micros, TenantId};
 
-/// Longest sleep while applications cannot ring, because the service said that it never sleeps.
-const BLIND_SLEEP: Duration = Duration::from_micros(100);
+/// How long the slow path polls after work, since the next message of a handshake, or the next
+/// connection, often comes soon, and a wake-up costs both sides more than that.
+const LINGER: Micros = Micros(50);
+/// How often descriptors are looked at while there is work.
+const LOOK_INTERVAL: Micros = Micros(500);
+/// A sleep shorter than this is not worth its timer.
+const SHORTEST_SLEEP: Micros = Micros(50);
 /// Longest sleep of all.
-const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+const LONGEST_SLEEP: Micros = Micros::from_millis(500);
+/// Longest sleep while answers wait for an application to make room for them.
+const WAITING_SLEEP: Micros = Micros::from_millis(10);
+/// Shortest and longest sleep while there are applications that never ring, because the service
+/// said that it never sleeps.
+const BLIND_SLEEPS: [Micros; 2] = [Micros(50), Micros::from_millis(1)];
 
 /// What an epoll event is about.
 mod token {
@@ -62,6 +72,8 @@ pub struct SlowParts {
     pub control: Control,
     /// What wakes this thread.
     pub waker: Arc<Waker>,
+    /// Tells applications when to wake it.
+    pub sign: SleepSign,
     /// What applications need to know.
     pub offer: Offer,
     /// Who may attach.
@@ -84,6 +96,7 @@ pub struct SlowPath {
     apps: Apps,
     epoll: rustix::fd::OwnedFd,
     waker: Arc<Waker>,
+    sign: SleepSign,
     cycles: PollCycles,
     counters: Vec<Arc<CoreCounters>>,
     statistics: Option<Statistics>,
@@ -107,6 +120,7 @@ impl SlowPath {
             apps,
             epoll,
             waker: parts.waker,
+            sign: parts.sign,
             cycles: parts.cycles,
             counters: parts.counters,
             statistics: parts.statistics,
@@ -134,29 +148,53 @@ impl SlowPath {
     fn serve(&mut self, signals: impl AsFd) -> io::Result<()> {
         watch(&self.epoll, signals, token::SIGNAL)?;
         self.control.start(self.now);
-        let mut idle_since: Option<u64> = None;
+        rest::sleep_precisely();
+        let mut idle_since: Option<Micros> = None;
+        let mut looked = self.now;
+        let mut yielder = Yielder::new();
         while !self.stopping {
-            if self.turn() {
+            let worked = self.turn();
+            if self.now.since(looked) >= LOOK_INTERVAL {
+                looked = self.now;
+                self.wait(Micros(0))?;
+            }
+            if worked {
                 idle_since = None;
-                self.wait(Duration::ZERO)?;
                 continue;
             }
-            let cycles = rdtsc();
-            let since = *idle_since.get_or_insert(cycles);
-            // Legacy libraries ring only when the poll interval has passed; ours ring always.
-            let patience = if self.control.tenants().has_legacy() {
-                self.cycles.tas
-            } else {
-                0
-            };
-            if cycles.wrapping_sub(since) < patience && self.cycles.tas != u64::MAX {
-                self.wait(Duration::ZERO)?;
-                std::thread::yield_now();
-            } else if self.sleep()? {
+            if self.control.backlogged() {
+                idle_since = None;
+                yielder.idle();
+                continue;
+            }
+            let idle = self.now.since(*idle_since.get_or_insert(self.now));
+            if idle < self.patience() || self.until_deadline() < SHORTEST_SLEEP {
+                yielder.idle();
+            } else if self.sleep(idle)? {
                 idle_since = None;
             }
         }
         Ok(())
+    }
+
+    /// How long to poll without work before sleeping.
+    fn patience(&self) -> Micros {
+        if self.cycles.tas != u64::MAX && self.control.tenants().has_legacy() {
+            // They do not ring for so long after they last rang.
+            Micros(self.cycles.tas / TscClock::global().cycles_per_us() + 1)
+        } else {
+            LINGER
+        }
+    }
+
+    /// How long until time alone gives something to do.
+    fn until_deadline(&self) -> Micros {
+        let control = self.control.next_deadline();
+        let deadline = match &self.statistics {
+            Some(statistics) => control.min(statistics.next()),
+            None => control,
+        };
+        deadline.since(self.now)
     }
 
     /// One turn of the loop, without looking at descriptors. True when something was to do.
@@ -179,31 +217,36 @@ impl SlowPath {
         }
     }
 
-    /// Blocks until there may be something to do. True when somebody rang or a last look found
-    /// work.
-    fn sleep(&mut self) -> io::Result<bool> {
+    /// Blocks until there may be something to do, after `idle` without. True when somebody rang or
+    /// a last look found work.
+    fn sleep(&mut self, idle: Micros) -> io::Result<bool> {
         self.waker.announce();
-        if self.turn() {
-            self.waker.awake();
-            return Ok(true);
-        }
-        let blind = self.cycles.tas == u64::MAX && !self.control.tenants().is_empty();
-        let longest = if blind { BLIND_SLEEP } else { LONGEST_SLEEP };
-        let now = self.now;
-        let deadline = self.control.next_deadline();
-        let mut timeout = longest.min(Duration::from_micros(deadline.since(now).0));
-        if let Some(statistics) = &self.statistics {
-            timeout = timeout.min(Duration::from_micros(statistics.next().since(now).0));
-        }
-        let rung = self.wait(timeout)?;
+        self.sign.announce();
+        let over = if self.turn() || self.control.backlogged() {
+            true
+        } else {
+            self.wait(self.longest_sleep(idle).min(self.until_deadline()))?
+        };
+        self.sign.awake();
         self.waker.awake();
-        Ok(rung)
+        Ok(over)
+    }
+
+    fn longest_sleep(&self, idle: Micros) -> Micros {
+        if self.cycles.tas == u64::MAX && self.control.tenants().has_legacy() {
+            let [shortest, longest] = BLIND_SLEEPS;
+            rest::blind_sleep(idle, shortest, longest)
+        } else if self.control.waits_for_apps() {
+            WAITING_SLEEP
+        } else {
+            LONGEST_SLEEP
+        }
     }
 
     /// Looks at the descriptors, waiting for `timeout` at most. True when the waker was rung.
-    fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
+    fn wait(&mut self, timeout: Micros) -> io::Result<bool> {
         let mut events = Vec::with_capacity(64);
-        let timeout = Timespec::try_from(timeout).ok();
+        let timeout = Timespec::try_from(Duration::from_micros(timeout.0)).ok();
         match epoll::wait(
             &self.epoll,
             rustix::buffer::spare_capacity(&mut events),
