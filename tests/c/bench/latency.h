@@ -28,6 +28,14 @@ static inline void latency_add(struct latency *l, uint64_t ns)
   __atomic_store_n(bucket, *bucket + 1, __ATOMIC_RELAXED);
 }
 
+/* The shortest time in ns that a bucket holds. */
+static inline uint64_t latency_floor(unsigned bucket)
+{
+  if (bucket < LATENCY_SUB)
+    return bucket;
+  return (uint64_t)(LATENCY_SUB + bucket % LATENCY_SUB) << (bucket / LATENCY_SUB - 1);
+}
+
 /* The time in us below which `share` (0 to 1) of all lie. */
 static inline double latency_percentile(const struct latency *l, double share)
 {
@@ -35,9 +43,17 @@ static inline double latency_percentile(const struct latency *l, double share)
   for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
     seen += l->buckets[i];
     if (seen > rank)
-      return (i < LATENCY_SUB ? (double)i
-              : (double)((uint64_t)(LATENCY_SUB + i % LATENCY_SUB) << (i / LATENCY_SUB - 1))) / 1e3;
+      return (double)latency_floor(i) / 1e3;
   }
+  return 0;
+}
+
+/* The longest time in us, rounded down as the buckets are. */
+static inline double latency_max(const struct latency *l)
+{
+  for (unsigned i = LATENCY_BUCKETS; i-- > 0;)
+    if (l->buckets[i] != 0)
+      return (double)latency_floor(i) / 1e3;
   return 0;
 }
 

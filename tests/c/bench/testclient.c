@@ -23,6 +23,8 @@ struct settings {
   uint64_t openall_delay_ns;
   uint64_t max_msgs_conn;
   unsigned max_opening;
+  /* Pause after each message, in which nothing is polled. */
+  unsigned pause_us;
 };
 
 struct thread {
@@ -141,6 +143,8 @@ static bool receive_some(struct thread *t, struct flow *f)
     latency_add(&t->latency, now_ns() - f->sent_ns[f->completed % set->max_pending]);
     f->completed++;
     t->messages++;
+    if (set->pause_us != 0)
+      usleep(set->pause_us);
   }
 }
 
@@ -236,6 +240,13 @@ static void *drive(void *arg)
   return NULL;
 }
 
+/* A setting from the environment; 0: not set. */
+static uint64_t from_environment(const char *name, uint64_t max)
+{
+  char *value = getenv(name);
+  return value == NULL ? 0 : arg_number(1, &value, 0, name, 0, 1, max);
+}
+
 /* What all threads measured since `before`, which becomes that of now. The
  * threads count on meanwhile; a message more or less makes no difference. */
 static void measure(const struct thread *threads, unsigned n, struct latency *before,
@@ -272,13 +283,6 @@ static void report(const struct settings *set, const struct latency *l, double s
   fflush(stdout);
 }
 
-/* A setting from the environment; 0: not set. */
-static uint64_t from_environment(const char *name, uint64_t max)
-{
-  char *value = getenv(name);
-  return value == NULL ? 0 : arg_number(1, &value, 0, name, 0, 1, max);
-}
-
 /* The bounded run: its first part is not measured. Returns the exit status. */
 static int run_bounded(const struct settings *set, struct thread *threads, uint64_t seconds)
 {
@@ -310,10 +314,11 @@ static int run_bounded(const struct settings *set, struct thread *threads, uint6
     if (threads[i].last_error != 0)
       fprintf(stderr, "testclient: last error: %s\n", strerror(threads[i].last_error));
   }
-  printf("RESULT messages=%llu seconds=%.3f p50_us=%.1f p99_us=%.1f errors=%llu flows=%u\n",
+  printf("RESULT messages=%llu seconds=%.3f p50_us=%.1f p99_us=%.1f max_us=%.1f errors=%llu "
+         "flows=%u\n",
          (unsigned long long)(done - skipped), (double)(stopped - started) / 1e9,
          latency_percentile(&since, 0.5), latency_percentile(&since, 0.99),
-         (unsigned long long)errors, flows);
+         latency_max(&since), (unsigned long long)errors, flows);
   return errors == 0 && done > skipped && (messages == 0 || done >= messages) ? 0 : 1;
 }
 
@@ -339,7 +344,8 @@ int main(int argc, char *argv[])
             "Keeps MAX-PENDING messages in flight on each of NUM-CONNS connections per core.\n"
             "OPENALL-DELAY: start to send so many seconds after all are open. MAX-MSGS-CONN: "
             "open anew after so many messages.\nCONFIG is ignored. Environment, for a run that "
-            "ends: TEST_DURATION (seconds), TEST_MESSAGES, TEST_WARMUP_MS.\n", argv[0]);
+            "ends: TEST_DURATION (seconds), TEST_MESSAGES, TEST_WARMUP_MS; TEST_PAUSE_US, after each "
+            "message.\n", argv[0]);
     return 2;
   }
   struct settings set = {
@@ -352,6 +358,7 @@ int main(int argc, char *argv[])
     .openall_delay_ns = arg_number(argc, argv, 8, "OPENALL-DELAY", 0, 0, 3600) * 1000000000,
     .max_msgs_conn = arg_number(argc, argv, 9, "MAX-MSGS-CONN", 0, 0, UINT64_MAX),
     .max_opening = (unsigned)arg_number(argc, argv, 10, "MAX-PEND-CONNS", 16, 1, 131072),
+    .pause_us = (unsigned)from_environment("TEST_PAUSE_US", 60000000),
   };
   uint64_t duration = from_environment("TEST_DURATION", 86400);
   struct thread *threads = checked(calloc(set.threads, sizeof(*threads)));
