@@ -64,9 +64,10 @@ impl<Q: NicQueue> Core<Q> {
     /// Does what the slow path asks.
     pub(super) fn take_messages(&mut self) -> bool {
         let worked = self.take_up_to(MESSAGES);
-        worked | self.finish_moves() | self.follow_departed()
+        worked | self.finish_moves()
     }
 
+    #[inline]
     fn take_up_to(&mut self, most: usize) -> bool {
         self.in_message = true;
         let mut worked = false;
@@ -75,9 +76,7 @@ impl<Q: NicQueue> Core<Q> {
                 break;
             };
             worked = true;
-            if let Some(message) = self.hold_back(message) {
-                self.message(message);
-            }
+            self.hold_back_or_do(message);
         }
         self.in_message = false;
         worked
@@ -284,6 +283,7 @@ impl<Q: NicQueue> Core<Q> {
     }
 
     /// Takes up to `most` entries of the context at a place in the list.
+    #[inline]
     fn take_entries(&mut self, index: usize, most: usize) -> bool {
         let mut left = most;
         while left > 0 {
@@ -384,6 +384,7 @@ impl<Q: NicQueue> Core<Q> {
 
     /// Takes all that the application of a context has posted so far. What it asks of the slow
     /// path overtakes its updates, which it posted before.
+    #[cold]
     pub(super) fn take_all_of(&mut self, owner: ContextId) {
         self.give_updates();
         for index in 0..self.contexts.len() {
@@ -398,10 +399,13 @@ impl<Q: NicQueue> Core<Q> {
     }
 
     /// Tries again the updates that came before their turn.
+    #[inline]
     fn retry_early(&mut self) -> bool {
-        if self.early.is_empty() {
-            return false;
-        }
+        !self.early.is_empty() && self.retry_all_early()
+    }
+
+    #[cold]
+    fn retry_all_early(&mut self) -> bool {
         let mut early = std::mem::take(&mut self.early);
         let before = early.len();
         early.retain(|update| {

@@ -204,7 +204,9 @@ impl<Q: NicQueue> Core<Q> {
         self.now = now;
         self.tx.trace.poll();
         let mut worked = self.take_messages();
-        worked |= self.take_mail();
+        if !self.peers.is_empty() {
+            worked |= self.take_mail();
+        }
         worked |= self.receive();
         worked |= self.take_bumps();
         worked |= self.run_timers();
@@ -212,9 +214,11 @@ impl<Q: NicQueue> Core<Q> {
         worked |= self.send_acks();
         worked |= self.post_notices();
         worked |= self.tx.flush(&mut self.nic, &self.counters);
-        worked |= self.continue_round();
+        if !self.peers.is_empty() {
+            worked |= self.continue_round();
+            self.peers.flush();
+        }
         self.slow.flush();
-        self.peers.flush();
         worked
     }
 

@@ -293,18 +293,13 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
-    /// Keeps a message for a flow that is on its way here, or for after the round; gives back
-    /// any other.
-    #[inline]
-    pub(super) fn hold_back(&mut self, message: ToFast) -> Option<ToFast> {
-        if self.peers.is_empty() || !self.in_round() {
-            return Some(message);
-        }
-        self.hold_back_in_round(message)
-    }
-
+    /// Does what the slow path asks, but keeps what is for a flow that is on its way here, or for
+    /// after the round.
     #[cold]
-    fn hold_back_in_round(&mut self, message: ToFast) -> Option<ToFast> {
+    pub(super) fn hold_back_or_do(&mut self, message: ToFast) {
+        if self.peers.is_empty() || !self.in_round() {
+            return self.message(message);
+        }
         let waits = match &message {
             // Flows are let go of before the contexts that they belong to.
             ToFast::RemoveContext(_) => true,
@@ -318,9 +313,9 @@ impl<Q: NicQueue> Core<Q> {
         };
         if waits {
             self.held_back.push(message);
-            return None;
+        } else {
+            self.message(message);
         }
-        Some(message)
     }
 
     /// Looks at what waited for flows that have arrived.

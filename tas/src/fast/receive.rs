@@ -131,7 +131,7 @@ impl<Q: NicQueue> Core<Q> {
     }
 
     /// Gives the frames of a burst to whom they belong.
-    #[inline]
+    #[inline(never)]
     pub(super) fn take_frames(&mut self, frames: &mut Frames<Q::Frame>, trust: Trust) {
         self.arrivals.len = 0;
         for (index, frame) in frames.iter().enumerate() {

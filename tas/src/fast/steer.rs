@@ -101,11 +101,13 @@ impl<Q: NicQueue> Core<Q> {
     }
 
     /// Takes what the other cores have sent.
+    #[inline(never)]
     pub(super) fn take_mail(&mut self) -> bool {
         let mut worked = false;
         for place in 0..self.peers.len() {
             worked |= self.take_mail_from(place);
         }
+        worked |= self.follow_departed();
         self.after_mail();
         worked
     }
