@@ -1,5 +1,5 @@
-//! Writes what is derived from the command line into a source tree: the
-//! parameter reference, the manual page and the shell completions.
+//! Writes what is derived from the code into a source tree: the reference of
+//! the options and of the counters, manual pages and shell completions.
 //!
 //! `cargo run -p tas --example tas-docs -- ROOT` (`make docs` does it).
 #![forbid(unsafe_code)]
@@ -10,6 +10,7 @@ use std::{env, fs, io};
 
 use clap::{Arg, Command};
 use clap_complete::Shell;
+use tas::stats::{Column, Group};
 
 /// Sections of the manual page that the options do not tell.
 const MANUAL_SECTIONS: &str = r#".SH "EXIT STATUS"
@@ -29,6 +30,9 @@ flow states, for the service and its tools
 .TP
 /dev/shm/flexnic_trace_CORE
 what each core records; see tas-tracetool(8)
+.TP
+/dev/shm/tas_stats
+counters; see tas-top(8)
 .PP
 All of them are removed when the service ends.
 "#;
@@ -39,6 +43,7 @@ fn main() -> io::Result<()> {
     };
     let command = tas::config::command();
     write_file(&root.join("doc/options.md"), options(&command).as_bytes())?;
+    write_file(&root.join("doc/counters.md"), counters().as_bytes())?;
     let mut page = manual(&command)?;
     page.extend_from_slice(MANUAL_SECTIONS.as_bytes());
     write_file(&root.join("share/man/tas.8"), &page)?;
@@ -78,6 +83,34 @@ fn manual(command: &Command) -> io::Result<Vec<u8>> {
         .manual("TAS")
         .render(&mut page)?;
     Ok(page)
+}
+
+/// The reference of the counters, a table for each group.
+fn counters() -> String {
+    let mut text = String::from(
+        "# Counters\n\n\
+         Generated from the declarations by `make docs`.\n\n\
+         The service keeps these numbers in `/dev/shm/tas_stats`, which its user may read: cores\n\
+         count right there, and the slow path writes its numbers and its applications' whenever it\n\
+         has worked, at most every millisecond. The page describes itself\n\
+         (`lib/abi/src/stats.rs`), so readers need not know the names. `tas-top` shows them, and\n\
+         `tas-top --once --json` prints them all. With `--metrics-addr` they are served to\n\
+         Prometheus, as `tas_GROUP_NAME`, counters with `_total` behind.\n\n\
+         Counters only grow, from the service's start on. Gauges are present values. Labels tell\n\
+         which application a row is about.\n",
+    );
+    for group in Group::all() {
+        let _ = write!(
+            text,
+            "\n## {}\n\n{}\n\n| name | kind | meaning |\n| --- | --- | --- |\n",
+            group.name, group.about
+        );
+        for Column { name, kind, help } in group.columns {
+            let kind = format!("{kind:?}").to_lowercase();
+            let _ = writeln!(text, "| `{name}` | {kind} | {help} |");
+        }
+    }
+    text
 }
 
 /// The parameter reference, a table for each group of options.

@@ -13,6 +13,7 @@ mod rest;
 pub mod service;
 pub mod sim;
 pub mod slow;
+pub mod stats;
 pub mod steering;
 pub mod trace_files;
 pub mod types;

@@ -6,11 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use tas_abi::memif::FLEXNIC_FLAG_READY;
-use tas_shm::{Backing, EventFd, HUGE_PAGE, OwnerToken, TscClock, sigbus};
+use tas_shm::{Backing, EventFd, HUGE_PAGE, OwnerToken, Placed, TscClock, sigbus};
 use thiserror::Error;
 
 use crate::config::{Config, default_shm_group};
-use crate::fast::counters::CoreCounters;
 use crate::fast::peers::{self, Peers};
 use crate::fast::{Core, CoreParts, Idle, Shared, Trace};
 use crate::link::Waker;
@@ -24,6 +23,7 @@ use crate::slow::{
     Access, Control, ControlParts, CoreLink, ListenError, Listeners, Offer, QueueConf, Regions,
     Scaler, ScalerParts, SlowParts, SlowPath, Statistics,
 };
+use crate::stats::{Publisher, StatsError, StatsPage};
 use crate::steering::Steering;
 use crate::trace_files::TraceFiles;
 use crate::types::{CoreId, Micros};
@@ -55,6 +55,9 @@ pub enum ServiceError {
     /// The descriptor to tell readiness on is not there.
     #[error("--ready-fd={0}: the service was not started with this descriptor open")]
     ReadyFd(RawFd),
+    /// No statistics.
+    #[error(transparent)]
+    Stats(#[from] StatsError),
     /// Another service has the sockets.
     #[error(
         "another tas{} runs in this namespace; stop it first, or start this one in network and mount namespaces of its own",
@@ -142,6 +145,8 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
         .zip(tokens)
         .zip(peers::join(&wakers))
         .zip(wakers);
+    let stats = StatsPage::create(config.fp.cores_max)?;
+    let mut counters = stats.cores.iter().cloned();
     let mut fast = Vec::new();
     let mut links = Vec::new();
     for (index, (((nic, token), peers), waker)) in members.enumerate() {
@@ -153,7 +158,10 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
             waker,
         };
         let (core, link) = core(config, own, &shared, &slow_waker, now);
-        fast.push(core.with_trace(traces.next().unwrap_or_else(Trace::none)));
+        fast.push(core.observed(
+            traces.next().unwrap_or_else(Trace::none),
+            counters.next().unwrap_or_default(),
+        ));
         links.push(link);
     }
     let counters: Vec<_> = fast.iter().map(Core::counters).collect();
@@ -189,6 +197,7 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
         cycles,
         counters,
         statistics: (!config.quiet).then(|| Statistics::new(Micros(clock.now_us()))),
+        publisher: Publisher::new(Arc::clone(&stats.slow), Arc::clone(&stats.apps)),
         sigbus: guard,
     })
     .map_err(io_error("cannot wait for applications"))?;
@@ -273,7 +282,7 @@ pub(crate) fn core<Q: NicQueue>(
         to_slow,
         waker: own.waker,
         slow_waker: Arc::clone(slow_waker),
-        counters: Arc::new(CoreCounters::default()),
+        counters: Placed::default(),
     };
     (
         Core::new(parts, Arc::clone(shared), now),

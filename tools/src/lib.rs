@@ -6,5 +6,6 @@ pub mod cli;
 pub mod pcap;
 pub mod region;
 pub mod state;
+pub mod stats;
 pub mod trace;
 pub mod trace_text;

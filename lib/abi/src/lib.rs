@@ -23,6 +23,7 @@ pub mod be;
 pub mod ll;
 pub mod memif;
 pub mod packet;
+pub mod stats;
 pub mod trace;
 pub mod trace_control;
 

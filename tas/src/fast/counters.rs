@@ -3,9 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tas_wire::ParseError;
+use zerocopy::FromBytes;
+
+use crate::stats::{Column, Kind};
 
 /// A counter with one writer, read by others at any time.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, FromBytes)]
+#[repr(transparent)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
@@ -23,17 +27,28 @@ impl Counter {
 }
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The counters of one core.
-        #[derive(Debug, Default)]
-        #[repr(align(128))]
+    ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
+        /// The counters of one core, in the order of [`CoreCounters::columns`].
+        #[derive(Debug, Default, FromBytes)]
+        #[repr(C, align(128))]
         pub struct CoreCounters {
-            $($(#[$doc])* pub $name: Counter,)*
+            $($(#[doc = $doc])+ pub $name: Counter,)*
             /// Received frames dropped because of their form, by [`ParseError::index`].
             pub malformed: [Counter; ParseError::ALL.len()],
         }
 
         impl CoreCounters {
+            /// What is counted, for readers.
+            pub fn columns() -> Vec<Column> {
+                let named = [$((stringify!($name), concat!($($doc),+)),)*];
+                let named = named.map(|(name, help)| Column::new(name, Kind::Counter, help));
+                let malformed = ParseError::ALL.iter().map(|error| {
+                    let help = format!("Frames dropped because of their form: {}.", error.name());
+                    Column::new(format!("malformed_{}", error.name()), Kind::Counter, &help)
+                });
+                named.into_iter().chain(malformed).collect()
+            }
+
             /// Every counter with its name.
             pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
                 let named = [$((stringify!($name), &self.$name),)*];

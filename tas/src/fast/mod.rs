@@ -28,7 +28,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use tas_abi::memif::FlowSt;
-use tas_shm::{Arena, FlowSlots, OwnerId, OwnerToken};
+use tas_shm::{Arena, FlowSlots, OwnerId, OwnerToken, Placed};
 use tas_wire::MacAddr;
 
 use crate::flowtable::FlowTable;
@@ -106,7 +106,7 @@ pub struct CoreParts<Q: NicQueue> {
     /// Wakes the slow path.
     pub slow_waker: Arc<Waker>,
     /// Its counters.
-    pub counters: Arc<CoreCounters>,
+    pub counters: Placed<CoreCounters>,
 }
 
 /// A fast-path core.
@@ -139,7 +139,7 @@ pub struct Core<Q: NicQueue> {
     /// Flows whose timers have run out; empty between turns.
     due: Vec<FlowId>,
     waker: Arc<Waker>,
-    counters: Arc<CoreCounters>,
+    counters: Placed<CoreCounters>,
     mac: MacAddr,
     now: Micros,
     stopping: bool,
@@ -187,16 +187,17 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
-    /// Records its events from now on.
+    /// Records its events and counts where others can see it.
     #[must_use]
-    pub fn with_trace(mut self, trace: Trace) -> Core<Q> {
+    pub fn observed(mut self, trace: Trace, counters: Placed<CoreCounters>) -> Core<Q> {
         self.tx.trace = trace;
+        self.counters = counters;
         self
     }
 
     /// What this core counts.
-    pub fn counters(&self) -> Arc<CoreCounters> {
-        Arc::clone(&self.counters)
+    pub fn counters(&self) -> Placed<CoreCounters> {
+        self.counters.clone()
     }
 
     /// One turn of the loop at time `now`. True when there was something to do.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use tas_shm::{Arena, EventFd, FlowSlots, OwnerId, SharedTable};
+use tas_shm::{Arena, EventFd, FlowSlots, OwnerId, Placed, SharedTable};
 use tas_wire::MacAddr;
 
 use super::app::{App, Queues};
@@ -93,7 +93,7 @@ pub struct Host {
     /// The slow path, for those who want more than [`Host::attach`].
     pub control: Control,
     cores: Vec<Core<SimQueue>>,
-    counters: Vec<Arc<CoreCounters>>,
+    counters: Vec<Placed<CoreCounters>>,
     arena: Arc<Arena>,
     flows: Arc<Flows>,
     table: Arc<FlowTable>,
@@ -224,7 +224,7 @@ impl Host {
 
     /// What its cores count.
     #[must_use]
-    pub fn counters(&self) -> &[Arc<CoreCounters>] {
+    pub fn counters(&self) -> &[Placed<CoreCounters>] {
         &self.counters
     }
 
@@ -250,6 +250,7 @@ impl Host {
         let tenant = self.control.join(Newcomer {
             legacy: false,
             pid: 0,
+            uid: 0,
             low_ports: true,
         })?;
         let gone = || io::Error::other("the region is gone");

@@ -202,6 +202,7 @@ impl Apps {
         let tenant = control.join(Newcomer {
             legacy,
             pid: peer.pid,
+            uid: peer.uid,
             low_ports: self.access.low_ports(peer),
         })?;
         if let Err(error) = self.introduce(&stream, control.share(tenant)) {

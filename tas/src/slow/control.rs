@@ -13,10 +13,11 @@ use super::effects::{CoreLink, Effects, TenantRegions};
 use super::regions::{RegionId, Regions};
 use super::scale::Scaler;
 use super::tcp::{Counts, TcpControl};
-use super::tenants::{Newcomer, QueueConf, Tenants};
+use super::tenants::{Newcomer, QueueConf, TenantInfo, Tenants};
 use crate::fast::Flows;
 use crate::flowtable::FlowTable;
 use crate::link::{ToFast, ToSlow};
+use crate::stats::AppValues;
 use crate::steering::Steering;
 use crate::types::{Micros, TenantId};
 
@@ -133,6 +134,30 @@ impl Control {
     /// Cores that are on.
     pub fn active_cores(&self) -> u16 {
         self.scaler.active()
+    }
+
+    /// The applications in numbers, the oldest first.
+    pub fn app_values(&self) -> Vec<AppValues> {
+        let mut infos: Vec<TenantInfo> = self.tenants.infos().collect();
+        infos.sort_by_key(|info| info.id);
+        let regions = &self.effects.regions;
+        let values = infos.into_iter().map(|info| {
+            let size = regions.share(info.region).map_or(0, |(len, _)| len);
+            let free = regions.available(info.region).unwrap_or(0);
+            AppValues {
+                pid: info.who.pid.into(),
+                id: info.id.0.into(),
+                uid: info.who.uid.into(),
+                legacy: info.who.legacy.into(),
+                contexts: info.contexts as u64,
+                connections: self.tcp.connections_of(info.id),
+                listeners: self.tcp.listeners_of(info.id),
+                memory_used: size.saturating_sub(free),
+                memory_size: size,
+                offences: info.offences,
+            }
+        });
+        values.collect()
     }
 
     /// The applications.

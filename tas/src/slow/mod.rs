@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 use tas_shm::sigbus::SigbusGuard;
-use tas_shm::{SleepSign, TscClock, Waker, Yielder};
+use tas_shm::{Placed, SleepSign, TscClock, Waker, Yielder};
 
 pub use access::Access;
 pub use apps::{ListenError, Listeners, Offer};
@@ -33,13 +33,14 @@ pub use effects::CoreLink;
 pub use regions::Regions;
 pub use scale::{Scaler, ScalerParts};
 pub use stats::Statistics;
-pub use tenants::{Newcomer, QueueConf, Tenants};
+pub use tenants::{Newcomer, QueueConf, TENANTS_MAX, Tenants};
 
 use apps::Apps;
 
 use crate::fast::counters::CoreCounters;
 use crate::memory::PollCycles;
 use crate::rest;
+use crate::stats::Publisher;
 use crate::types::{Micros, TenantId};
 
 /// How long the slow path polls after work, since the next message of a handshake, or the next
@@ -83,9 +84,11 @@ pub struct SlowParts {
     /// Poll intervals.
     pub cycles: PollCycles,
     /// The cores' counters.
-    pub counters: Vec<Arc<CoreCounters>>,
+    pub counters: Vec<Placed<CoreCounters>>,
     /// Periodic statistics, unless quiet.
     pub statistics: Option<Statistics>,
+    /// Tells tools of connections and applications.
+    pub publisher: Publisher,
     /// Tells of applications whose memory vanished under the service.
     pub sigbus: SigbusGuard,
 }
@@ -98,8 +101,9 @@ pub struct SlowPath {
     waker: Arc<Waker>,
     sign: SleepSign,
     cycles: PollCycles,
-    counters: Vec<Arc<CoreCounters>>,
+    counters: Vec<Placed<CoreCounters>>,
     statistics: Option<Statistics>,
+    publisher: Publisher,
     sigbus: SigbusGuard,
     /// The time of this turn.
     now: Micros,
@@ -124,6 +128,7 @@ impl SlowPath {
             cycles: parts.cycles,
             counters: parts.counters,
             statistics: parts.statistics,
+            publisher: parts.publisher,
             sigbus: parts.sigbus,
             now: clock_now(),
             stopping: false,
@@ -208,6 +213,7 @@ impl SlowPath {
             self.close(tenant);
         }
         self.report();
+        self.publisher.tick(self.now, worked, &self.control);
         worked
     }
 

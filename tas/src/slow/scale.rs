@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use tas_abi::memif::{FLEXNIC_PL_MAX_FLOWGROUPS, PlMem};
-use tas_shm::Mapping;
+use tas_shm::{Mapping, Placed};
 
 use super::effects::CoreLink;
 use crate::fast::counters::CoreCounters;
@@ -34,7 +34,7 @@ const ASKED: Micros = Micros::from_millis(10_000);
 
 /// The cores' load, on average, and when it was last measured.
 struct Monitor {
-    counters: Vec<Arc<CoreCounters>>,
+    counters: Vec<Placed<CoreCounters>>,
     /// Of the cycles that cores count.
     cycles_per_us: u64,
     busy: u64,
@@ -120,7 +120,7 @@ pub struct ScalerParts {
     pub cores: u16,
     /// Their counters when the load decides, and the speed of the clock they count by, in cycles
     /// per microsecond; `None`: all cores are always on unless somebody asks for fewer.
-    pub autoscale: Option<(Vec<Arc<CoreCounters>>, u64)>,
+    pub autoscale: Option<(Vec<Placed<CoreCounters>>, u64)>,
     /// The port's redirection table, if it has one.
     pub redirect: Option<Box<dyn Redirect>>,
     /// Where tools look for the steering table, if anywhere.

@@ -66,13 +66,13 @@ fn load_decides() {
 
 struct Bench {
     scaler: Scaler,
-    counters: Vec<Arc<CoreCounters>>,
+    counters: Vec<Placed<CoreCounters>>,
     now: Micros,
 }
 
 impl Bench {
     fn new(autoscale: bool) -> Bench {
-        let counters: Vec<_> = (0..4).map(|_| Arc::new(CoreCounters::default())).collect();
+        let counters: Vec<_> = (0..4).map(|_| Placed::<CoreCounters>::default()).collect();
         let parts = ScalerParts {
             steering: Arc::new(Steering::new(None)),
             cores: 4,

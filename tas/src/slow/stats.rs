@@ -1,7 +1,8 @@
 //! The line of statistics that is printed every second.
 
 use std::io::Write;
-use std::sync::Arc;
+
+use tas_shm::Placed;
 
 use crate::fast::counters::CoreCounters;
 use crate::types::Micros;
@@ -24,7 +25,7 @@ struct Totals {
 }
 
 impl Totals {
-    fn of(counters: &[Arc<CoreCounters>]) -> Totals {
+    fn of(counters: &[Placed<CoreCounters>]) -> Totals {
         counters.iter().fold(Totals::default(), |sum, core| {
             let malformed: u64 = core.malformed.iter().map(|counter| counter.get()).sum();
             Totals {
@@ -56,7 +57,7 @@ impl Statistics {
     }
 
     /// Prints a line if one is due.
-    pub fn tick(&mut self, now: Micros, counters: &[Arc<CoreCounters>]) {
+    pub fn tick(&mut self, now: Micros, counters: &[Placed<CoreCounters>]) {
         if now < self.next {
             return;
         }

@@ -1,6 +1,7 @@
 //! The applications as the slow path knows them, without their sockets: what they hold, and how
 //! that comes back when they leave.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use tas_abi::appif::{UxsockQueue, UxsockRequest, UxsockResponse};
@@ -39,6 +40,8 @@ pub struct Newcomer {
     pub legacy: bool,
     /// Its process, for messages.
     pub pid: u32,
+    /// Its user, for messages.
+    pub uid: u32,
     /// May listen on ports below 1024.
     pub low_ports: bool,
 }
@@ -49,6 +52,22 @@ struct Tenant {
     region: RegionId,
     contexts: Vec<ContextId>,
     leaving: bool,
+    /// Times that it was complained of.
+    offences: Cell<u64>,
+}
+
+/// An application in numbers.
+pub struct TenantInfo {
+    /// Its id.
+    pub id: TenantId,
+    /// Who it is.
+    pub who: Newcomer,
+    /// Where its memory is.
+    pub region: RegionId,
+    /// Its contexts.
+    pub contexts: usize,
+    /// Times that it was complained of.
+    pub offences: u64,
 }
 
 /// All applications.
@@ -114,14 +133,28 @@ impl Tenants {
             region,
             contexts: Vec::new(),
             leaving: false,
+            offences: Cell::new(0),
         };
         self.list.insert(id, tenant);
         id
     }
 
+    /// The applications that are not leaving, in no order.
+    pub fn infos(&self) -> impl Iterator<Item = TenantInfo> {
+        let there = self.list.iter().filter(|(_, tenant)| !tenant.leaving);
+        there.map(|(id, tenant)| TenantInfo {
+            id: *id,
+            who: tenant.who,
+            region: tenant.region,
+            contexts: tenant.contexts.len(),
+            offences: tenant.offences.get(),
+        })
+    }
+
     /// Says once what an application did wrong.
     pub fn complain(&self, tenant: TenantId, why: &str) {
         if let Some(tenant) = self.list.get(&tenant) {
+            tenant.offences.set(tenant.offences.get() + 1);
             log::warn!("application with pid {}: {why}", tenant.who.pid);
         }
     }

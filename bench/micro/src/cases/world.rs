@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use tas::fast::counters::CoreCounters;
 use tas::fast::peers::Peers;
 use tas::fast::{Core, CoreParts, Flows, Idle, Shared};
 use tas::flowtable::FlowTable;
@@ -12,7 +11,7 @@ use tas::nic::PortInfo;
 use tas::proto::FlowInit;
 use tas::steering::Steering;
 use tas::types::{ContextId, CoreId, FlowId, Micros, TenantId};
-use tas_shm::{Arena, Backing, EventFd, FlowSlots, OwnerId, SharedTable, ShmOffset};
+use tas_shm::{Arena, Backing, EventFd, FlowSlots, OwnerId, Placed, SharedTable, ShmOffset};
 
 use super::looped::LoopedQueue;
 use super::{BUFFER, IP, MAC, START, init, params, tuple};
@@ -137,7 +136,7 @@ impl<A: Application> World<A> {
             to_slow,
             waker: waker(),
             slow_waker: waker(),
-            counters: Arc::new(CoreCounters::default()),
+            counters: Placed::default(),
         };
         let mut tell = |message| assert!(to_core.push(message).is_ok());
         tell(ToFast::AddContext(Box::new(context())));

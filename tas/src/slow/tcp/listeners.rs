@@ -6,7 +6,7 @@ use tas_wire::FlowTuple;
 
 use super::conn::Owner;
 use super::world::Client;
-use crate::types::FlowId;
+use crate::types::{FlowId, TenantId};
 
 /// Longest backlog.
 const MAX_BACKLOG: u32 = 4096;
@@ -75,6 +75,7 @@ pub(super) struct Listeners {
     by_id: HashMap<ListenerId, Listener>,
     /// In the order of opening; more than one only with REUSEPORT.
     by_port: HashMap<u16, Vec<ListenerId>>,
+    by_tenant: HashMap<TenantId, u64>,
     next: u64,
 }
 
@@ -99,6 +100,7 @@ impl Listeners {
         let id = ListenerId(self.next);
         self.next += 1;
         ids.push(id);
+        *self.by_tenant.entry(client.tenant).or_default() += 1;
         self.by_id.insert(
             id,
             Listener {
@@ -118,6 +120,12 @@ impl Listeners {
     /// Takes a listener out; what it held is the caller's business.
     pub(super) fn close(&mut self, id: ListenerId) -> Option<Listener> {
         let listener = self.by_id.remove(&id)?;
+        if let Some(count) = self.by_tenant.get_mut(&listener.client.tenant) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_tenant.remove(&listener.client.tenant);
+            }
+        }
         if let Some(ids) = self.by_port.get_mut(&listener.port) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
@@ -157,6 +165,11 @@ impl Listeners {
 
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// How many belong to a tenant.
+    pub(super) fn of_tenant(&self, tenant: TenantId) -> u64 {
+        self.by_tenant.get(&tenant).copied().unwrap_or(0)
     }
 
     /// All listeners, for the rare need to search.

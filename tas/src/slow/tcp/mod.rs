@@ -12,6 +12,7 @@
 mod arp;
 mod close;
 mod conn;
+mod counts;
 mod frames;
 mod ids;
 mod install;
@@ -38,6 +39,7 @@ use std::collections::HashMap;
 
 use tas_wire::{ChecksumMode, FlowTuple, MacAddr, SegmentFields, TcpTemplate};
 
+pub use counts::Counts;
 pub use world::{Client, ConnName, Errno, Secrets, TcpControlConfig, World};
 
 use crate::link::ToFast;
@@ -52,49 +54,6 @@ use listeners::Listeners;
 
 /// Longest control segment: headers and all options.
 const CONTROL_FRAME: usize = 128;
-
-/// Numbers for the statistics. The first four are present values, the others only grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Installed flows.
-    pub connections: u64,
-    /// Connections being opened, by either side.
-    pub opening: u64,
-    /// Connections in TIME-WAIT.
-    pub time_wait: u64,
-    /// Listeners.
-    pub listeners: u64,
-    /// Active opens that succeeded.
-    pub opened: u64,
-    /// Passive opens that succeeded.
-    pub accepted: u64,
-    /// Active opens that failed.
-    pub open_failed: u64,
-    /// SYN and SYN-ACK segments sent again.
-    pub syn_retransmits: u64,
-    /// RST segments sent to segments without a connection.
-    pub resets_sent: u64,
-    /// Frames that could not be parsed.
-    pub malformed: u64,
-    /// Frames addressed to others.
-    pub not_ours: u64,
-    /// Frames from an impossible source.
-    pub bad_source: u64,
-    /// Packets of protocols that are not served.
-    pub unknown_protocol: u64,
-    /// Connections dropped or held back because a backlog was full.
-    pub backlog_full: u64,
-    /// Half-open connections dropped for newer ones.
-    pub half_open_dropped: u64,
-    /// Connections held back because flows, buffers or table places ran out.
-    pub no_buffers: u64,
-    /// Other stations that claim an address of ours.
-    pub arp_conflicts: u64,
-    /// Neighbours that did not answer.
-    pub arp_failures: u64,
-    /// Echo requests answered.
-    pub echoes: u64,
-}
 
 /// TCP control.
 pub struct TcpControl {
@@ -154,6 +113,18 @@ impl TcpControl {
     #[must_use]
     pub fn tenant_idle(&self, tenant: TenantId) -> bool {
         !self.tenants.contains_key(&tenant)
+    }
+
+    /// Connections of a tenant, those being opened included.
+    #[must_use]
+    pub fn connections_of(&self, tenant: TenantId) -> u64 {
+        self.tenants.get(&tenant).copied().unwrap_or(0)
+    }
+
+    /// Listeners of a tenant.
+    #[must_use]
+    pub fn listeners_of(&self, tenant: TenantId) -> u64 {
+        self.listeners.of_tenant(tenant)
     }
 
     /// When [`TcpControl::poll_timers`] has something to do; may be early.

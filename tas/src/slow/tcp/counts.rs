@@ -1,0 +1,47 @@
+//! What TCP control counts.
+
+use crate::stats::columns;
+
+columns! {
+    /// Numbers for the statistics. The first four are present values, the others only grow.
+    pub struct Counts {
+        /// Installed flows.
+        Gauge connections,
+        /// Connections being opened, by either side.
+        Gauge opening,
+        /// Connections in TIME-WAIT.
+        Gauge time_wait,
+        /// Listeners.
+        Gauge listeners,
+        /// Active opens that succeeded.
+        Counter opened,
+        /// Passive opens that succeeded.
+        Counter accepted,
+        /// Active opens that failed.
+        Counter open_failed,
+        /// SYN and SYN-ACK segments sent again.
+        Counter syn_retransmits,
+        /// RST segments sent to segments without a connection.
+        Counter resets_sent,
+        /// Frames that could not be parsed.
+        Counter malformed,
+        /// Frames addressed to others.
+        Counter not_ours,
+        /// Frames from an impossible source.
+        Counter bad_source,
+        /// Packets of protocols that are not served.
+        Counter unknown_protocol,
+        /// Connections dropped or held back because a backlog was full.
+        Counter backlog_full,
+        /// Half-open connections dropped for newer ones.
+        Counter half_open_dropped,
+        /// Connections held back because flows, buffers or table places ran out.
+        Counter no_buffers,
+        /// Other stations that claim an address of ours.
+        Counter arp_conflicts,
+        /// Neighbours that did not answer.
+        Counter arp_failures,
+        /// Echo requests answered.
+        Counter echoes,
+    }
+}
