@@ -14,7 +14,7 @@ use tas_abi::appif::{KernelAppin, KernelAppout};
 use tas_abi::memif::{Arx, Atx};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::arena::{Arena, prefetch};
+use crate::arena::{Arena, prefetch, prefetch_write};
 use crate::sync::{AtomicU64, Ordering};
 
 const WORD: usize = size_of::<u64>();
@@ -224,6 +224,14 @@ impl<S: Slot> RawSlots<S> {
         Some(entry)
     }
 
+    /// Starts fetching, for writing, what lies `ahead` bytes after `pos`.
+    #[inline]
+    pub fn prefetch_write(&self, pos: u32, ahead: u32) {
+        let at = pos.wrapping_add(ahead);
+        let at = if at >= self.bytes { ahead } else { at };
+        prefetch_write(self.words.as_ptr().cast::<u8>().wrapping_add(at as usize));
+    }
+
     /// Starts fetching the entry at `pos`.
     #[inline]
     pub fn prefetch(&self, pos: u32) {
@@ -232,6 +240,8 @@ impl<S: Slot> RawSlots<S> {
 }
 
 const FREE: u8 = 0;
+/// Bytes ahead of a producer that are fetched.
+const PUSH_AHEAD: u32 = 256;
 
 /// The type: the last byte in memory of an entry's last word.
 #[inline]
@@ -315,10 +325,11 @@ impl<S: Slot> Producer<S> {
         u32::try_from(last).is_ok_and(|pos| self.slots.is_free(pos))
     }
 
-    /// Starts fetching the slot that the next push fills.
+    /// Starts fetching, for writing, a slot that a later push fills: early enough to be there
+    /// then, and few enough that the consumer is not yet waiting for it.
     #[inline]
-    pub fn prefetch(&self) {
-        self.slots.prefetch(self.pos);
+    pub fn prefetch_ahead(&self) {
+        self.slots.prefetch_write(self.pos, PUSH_AHEAD);
     }
 }
 

@@ -10,6 +10,9 @@ use crate::events::{Event, Events};
 use crate::ffi::{ConnRef, queues};
 use crate::{kernel_poll, pending};
 
+/// Bytes in a cache line.
+const CACHE_LINE: u32 = 64;
+
 /// The update in a queue entry.
 pub(crate) fn update(entry: &[u8; Arx::SIZE]) -> Option<ArxConnUpdate> {
     match ArxMsg::try_from(Arx::from_bytes(entry)) {
@@ -171,6 +174,9 @@ fn received(conn: ConnRef, pos: u32, len: u32, out: &mut Events<'_>) -> Step {
         c.rxb_used = c.rxb_used.saturating_add(len);
         for (pos, len) in [first, second].into_iter().take(events) {
             let buf = c.rxb_base.wrapping_add(pos as usize);
+            // The application will look at it once it has gone through the events before.
+            tas_shm::prefetch(buf);
+            tas_shm::prefetch(buf.wrapping_add(len.min(CACHE_LINE) as usize));
             out.push(Event::Received(conn, buf.cast(), len as usize));
         }
         Step::Done

@@ -37,6 +37,7 @@ impl Context {
     /// Posts an event; false when the queue is full.
     pub fn post(&mut self, event: &Arx) -> bool {
         let posted = self.events.push(event).is_ok();
+        self.events.prefetch_ahead();
         self.posted |= posted;
         posted
     }
