@@ -222,6 +222,14 @@ impl Arena {
         Ok(())
     }
 
+    /// Copies from `at` to `dst`, and returns the bytes' sum: see [`Arena::read_ring_sum`].
+    #[inline]
+    pub(crate) fn read_sum(&self, at: ShmOffset, dst: &mut [u8]) -> Result<u64, OutOfBounds> {
+        let src = self.as_ptr(at, dst.len() as u64)?;
+        // SAFETY: as in `write`.
+        Ok(unsafe { copy::copy_sum(dst.as_mut_ptr(), src.as_ptr(), dst.len()) })
+    }
+
     /// Zeroes `len` bytes from `at`.
     pub fn zero(&self, at: ShmOffset, len: u64) -> Result<(), OutOfBounds> {
         let dst = self.as_ptr(at, len)?;
@@ -254,6 +262,20 @@ impl Arena {
         dst: &mut [u8],
     ) -> Result<(), OutOfBounds> {
         ByteRing::new(base, len).read(self, pos, dst)
+    }
+
+    /// Like [`Arena::read_ring`], and returns the sum of the bytes read as 64-bit words in
+    /// memory's order, carries added again at the low end, the last word filled up with zeros:
+    /// what the Internet checksum (RFC 1071) is made of.
+    #[inline]
+    pub fn read_ring_sum(
+        &self,
+        base: ShmOffset,
+        len: u32,
+        pos: u32,
+        dst: &mut [u8],
+    ) -> Result<u64, OutOfBounds> {
+        ByteRing::new(base, len).read_sum(self, pos, dst)
     }
 
     /// Starts fetching the cache line at `at`; does nothing outside the arena.

@@ -77,6 +77,27 @@ impl ByteRing {
         }
     }
 
+    /// Like [`ByteRing::read`], with the sum that [`Arena::read_ring_sum`] tells of.
+    #[inline]
+    pub fn read_sum(&self, arena: &Arena, pos: u32, dst: &mut [u8]) -> Result<u64, OutOfBounds> {
+        let first = self.split(pos, dst.len()).ok_or(OutOfBounds)?;
+        if first == dst.len() {
+            return arena.read_sum(self.place(pos)?, dst);
+        }
+        self.read(arena, pos, dst)?;
+        // Nearly never: the second piece may begin in the middle of a word.
+        let mut sum = 0u128;
+        for chunk in dst.chunks(8) {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(chunk) {
+                *to = *from;
+            }
+            sum += u128::from(u64::from_ne_bytes(word));
+        }
+        let folded = (sum & u128::from(u64::MAX)) + (sum >> 64);
+        Ok((folded as u64).wrapping_add((folded >> 64) as u64))
+    }
+
     fn place(&self, pos: u32) -> Result<ShmOffset, OutOfBounds> {
         self.base.checked_add(pos.into()).ok_or(OutOfBounds)
     }

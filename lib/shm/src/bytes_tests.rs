@@ -32,6 +32,25 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
+    #[test]
+    fn sums_across_the_end(len in 1u32..400, pos in 0u32..400, bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let arena = arena();
+        let ring = ByteRing::new(ShmOffset(64), len);
+        let pos = pos % len;
+        let bytes = &bytes[..bytes.len().min(len as usize)];
+        ring.write(&arena, pos, bytes).unwrap();
+        let mut got = vec![0; bytes.len()];
+        let sum = ring.read_sum(&arena, pos, &mut got).unwrap();
+        prop_assert_eq!(&got, bytes);
+        let expected = bytes.chunks(8).fold(0u128, |sum, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            sum + u128::from(u64::from_ne_bytes(word))
+        });
+        prop_assert_eq!(u128::from(sum) % 0xffff, expected % 0xffff);
+        prop_assert_eq!(ring.read_sum(&arena, len, &mut [0]), Err(OutOfBounds));
+    }
+
     /// A ring with fill levels kept outside behaves like a bounded queue and
     /// leaves its neighbours alone.
     #[test]

@@ -15,6 +15,25 @@ pub(crate) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
     unsafe { imp::copy(dst, src, len) }
 }
 
+/// Like [`copy`], and returns the sum of the bytes as 64-bit words in memory's order, carries
+/// added again at the low end (RFC 1071 §1); the last word is filled up with zeros.
+///
+/// # Safety
+/// As for [`copy`].
+#[inline]
+pub(crate) unsafe fn copy_sum(dst: *mut u8, src: *const u8, len: usize) -> u64 {
+    // SAFETY: passed on to the caller.
+    unsafe { imp::copy_sum(dst, src, len) }
+}
+
+/// The sum of two words with the carry added again.
+#[inline]
+fn add_around(a: u64, b: u64) -> u64 {
+    let (sum, carry) = a.overflowing_add(b);
+    // Cannot overflow: a sum that carried is at most 2⁶⁴ − 2.
+    sum.wrapping_add(carry.into())
+}
+
 /// Writes `len` zero bytes to `dst`.
 ///
 /// # Safety
@@ -98,6 +117,151 @@ mod imp {
         }
     }
 
+    /// From here on vectors beat the chain of carries.
+    const VECTOR_SUM: usize = 256;
+
+    #[inline]
+    pub(super) unsafe fn copy_sum(mut dst: *mut u8, mut src: *const u8, mut len: usize) -> u64 {
+        let mut sum = 0;
+        if len >= 64 {
+            let blocks = len / 64;
+            // SAFETY: `blocks * 64 <= len`, for which the caller vouches.
+            sum = unsafe {
+                if len >= VECTOR_SUM && std::arch::is_x86_feature_detected!("avx2") {
+                    copy_sum_vector(dst, src, blocks)
+                } else {
+                    copy_sum_scalar(dst, src, blocks)
+                }
+            };
+            len %= 64;
+            // SAFETY: just behind what was copied.
+            unsafe {
+                src = src.add(blocks * 64);
+                dst = dst.add(blocks * 64);
+            }
+        }
+        while len >= 8 {
+            let word: u64;
+            // SAFETY: at least 8 of the caller's bytes are left.
+            unsafe {
+                asm!("mov {x}, [{s}]", "mov [{t}], {x}",
+                    x = out(reg) word, s = in(reg) src, t = in(reg) dst,
+                    options(nostack, preserves_flags));
+                src = src.add(8);
+                dst = dst.add(8);
+            }
+            sum = super::add_around(sum, word);
+            len -= 8;
+        }
+        if len > 0 {
+            let mut last = 0u64;
+            // SAFETY: `len` bytes, fewer than 8, are left on both sides.
+            unsafe {
+                copy((&raw mut last).cast(), src, len);
+                copy(dst, (&raw const last).cast(), len);
+            }
+            sum = super::add_around(sum, last);
+        }
+        sum
+    }
+
+    /// # Safety
+    /// As for [`copy`], for `blocks * 64` bytes; `blocks` is not 0.
+    #[inline]
+    unsafe fn copy_sum_scalar(dst: *mut u8, src: *const u8, blocks: usize) -> u64 {
+        let sum: u64;
+        // SAFETY: moves the caller's bytes. Neither `lea` nor `dec` changes the carry.
+        unsafe {
+            asm!(
+                "xor {a:e}, {a:e}",
+                "2:",
+                "mov {x}, [{s}]",
+                "mov {y}, [{s} + 8]",
+                "mov [{t}], {x}",
+                "mov [{t} + 8], {y}",
+                "adc {a}, {x}",
+                "adc {a}, {y}",
+                "mov {x}, [{s} + 16]",
+                "mov {y}, [{s} + 24]",
+                "mov [{t} + 16], {x}",
+                "mov [{t} + 24], {y}",
+                "adc {a}, {x}",
+                "adc {a}, {y}",
+                "mov {x}, [{s} + 32]",
+                "mov {y}, [{s} + 40]",
+                "mov [{t} + 32], {x}",
+                "mov [{t} + 40], {y}",
+                "adc {a}, {x}",
+                "adc {a}, {y}",
+                "mov {x}, [{s} + 48]",
+                "mov {y}, [{s} + 56]",
+                "mov [{t} + 48], {x}",
+                "mov [{t} + 56], {y}",
+                "adc {a}, {x}",
+                "adc {a}, {y}",
+                "lea {s}, [{s} + 64]",
+                "lea {t}, [{t} + 64]",
+                "dec {n}",
+                "jnz 2b",
+                "adc {a}, 0",
+                n = inout(reg) blocks => _,
+                s = inout(reg) src => _,
+                t = inout(reg) dst => _,
+                a = out(reg) sum, x = out(reg) _, y = out(reg) _,
+                options(nostack));
+        }
+        sum
+    }
+
+    /// # Safety
+    /// As for [`copy`], for `blocks * 64` bytes; `blocks` is not 0, and fewer than 2³⁰. The
+    /// processor has AVX2.
+    #[inline]
+    unsafe fn copy_sum_vector(dst: *mut u8, src: *const u8, blocks: usize) -> u64 {
+        let (low, high): (u64, u64);
+        // SAFETY: moves the caller's bytes. The upper halves of the registers, which the
+        // compiler may not know of, are cleared at the end. Each of the eight sums is of 32-bit
+        // words, four for each block, and cannot overflow; nor can the two they are joined to.
+        unsafe {
+            asm!(
+                "vpxor xmm4, xmm4, xmm4",
+                "vpxor xmm5, xmm5, xmm5",
+                "vpxor xmm6, xmm6, xmm6",
+                "2:",
+                "vmovdqu ymm0, [{s}]",
+                "vmovdqu ymm1, [{s} + 32]",
+                "vmovdqu [{t}], ymm0",
+                "vmovdqu [{t} + 32], ymm1",
+                "vpunpckldq ymm2, ymm0, ymm4",
+                "vpunpckhdq ymm3, ymm0, ymm4",
+                "vpaddq ymm5, ymm5, ymm2",
+                "vpaddq ymm6, ymm6, ymm3",
+                "vpunpckldq ymm2, ymm1, ymm4",
+                "vpunpckhdq ymm3, ymm1, ymm4",
+                "vpaddq ymm5, ymm5, ymm2",
+                "vpaddq ymm6, ymm6, ymm3",
+                "add {s}, 64",
+                "add {t}, 64",
+                "dec {n}",
+                "jnz 2b",
+                "vpaddq ymm5, ymm5, ymm6",
+                "vextracti128 xmm6, ymm5, 1",
+                "vpaddq xmm5, xmm5, xmm6",
+                "vmovq {low}, xmm5",
+                "vpextrq {high}, xmm5, 1",
+                "vzeroupper",
+                n = inout(reg) blocks => _,
+                s = inout(reg) src => _,
+                t = inout(reg) dst => _,
+                low = lateout(reg) low, high = lateout(reg) high,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                out("xmm4") _, out("xmm5") _, out("xmm6") _,
+                options(nostack));
+        }
+        // Sums of 32-bit words and of 64-bit words are the same modulo 2³² − 1.
+        super::add_around(low, high)
+    }
+
     #[inline]
     pub(super) unsafe fn zero(dst: *mut u8, len: usize) {
         // SAFETY: the caller vouches for `len` bytes.
@@ -132,6 +296,21 @@ mod imp {
         }
     }
 
+    pub(super) unsafe fn copy_sum(dst: *mut u8, src: *const u8, len: usize) -> u64 {
+        let mut sum = 0;
+        for at in (0..len).step_by(WORD) {
+            let mut word = 0u64;
+            let part = (len - at).min(WORD);
+            // SAFETY: `part` bytes at `at` are in bounds of what the caller vouches for.
+            unsafe {
+                copy((&raw mut word).cast(), src.add(at), part);
+                copy(dst.add(at), (&raw const word).cast(), part);
+            }
+            sum = super::add_around(sum, word);
+        }
+        sum
+    }
+
     pub(super) unsafe fn zero(dst: *mut u8, len: usize) {
         for at in 0..len {
             // SAFETY: `at < len`, which the caller vouches for.
@@ -142,6 +321,47 @@ mod imp {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    /// The sum of 16-bit words in memory's order, folded.
+    fn reference(bytes: &[u8]) -> u16 {
+        let sum = bytes.chunks(2).fold(0u64, |sum, pair| {
+            let word = [pair[0], *pair.get(1).unwrap_or(&0)];
+            sum + u64::from(u16::from_ne_bytes(word))
+        });
+        fold(sum)
+    }
+
+    fn fold(mut sum: u64) -> u16 {
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        sum as u16
+    }
+
+    #[test]
+    fn sums_while_copying() {
+        let patterns: [fn(u32) -> u8; 3] = [
+            |i| (i * 7 + i / 256) as u8,
+            |_| 0xff,
+            |i| if i % 5 == 0 { 0xfe } else { 0xff },
+        ];
+        for pattern in patterns {
+            let source: Vec<u8> = (0..9000u32).map(pattern).collect();
+            for len in (0..330).chain([1448, 4095, 8191, 8960]) {
+                for skew in 0..5 {
+                    let mut target = vec![0xaa; len + 32];
+                    let from = &source[skew..skew + len];
+                    // SAFETY: both vectors are long enough and distinct.
+                    let sum =
+                        unsafe { super::copy_sum(target.as_mut_ptr().add(3), from.as_ptr(), len) };
+                    assert_eq!(&target[3..3 + len], from);
+                    assert!(target[3 + len..].iter().all(|&b| b == 0xaa));
+                    // Both zeros of ones' complement are right.
+                    assert_eq!(fold(sum) % 0xffff, reference(from) % 0xffff, "{len} bytes");
+                }
+            }
+        }
+    }
+
     #[test]
     fn every_length_and_alignment_copies_exactly() {
         let source: Vec<u8> = (0..9000u32).map(|i| (i * 7 + i / 256) as u8).collect();

@@ -104,6 +104,16 @@ fn fold_native(sum: u64) -> Sum {
     Sum(u32::from(u16::from_be(sum as u16)))
 }
 
+impl Sum {
+    /// The sum of data whose 64-bit words in memory's order add up to `words`, carries added
+    /// again at the low end and the last word filled up with zeros.
+    #[inline]
+    #[must_use]
+    pub fn of_words(words: u64) -> Sum {
+        fold_native(words)
+    }
+}
+
 /// Adds the 16-bit words of `bytes` to `init`. An odd last byte counts as the
 /// high half of a word.
 #[inline]

@@ -23,7 +23,7 @@ const ENTRIES_MAX: usize = 1 << 16;
 /// Bytes in a cache line.
 const CACHE_LINE: u32 = 64;
 /// Bytes to be sent that are fetched before the flow's turn.
-const FETCH_AHEAD: u32 = 512;
+const FETCH_AHEAD: u32 = 1536;
 /// How far an update's number may be ahead of its flow's.
 const AHEAD_MAX: u16 = 1024;
 /// Updates of one context that may wait for earlier ones. With so many, the context's queue is not

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tas_shm::{Arena, ShmOffset};
-use tas_wire::checksum::{self, Sum};
+use tas_wire::checksum::Sum;
 use tas_wire::{
     ChecksumMode, Ecn, PlainChecksum, PlainFields, SegmentFields, TcpTemplate, ethernet, ipv4,
 };
@@ -132,11 +132,14 @@ impl<Q: NicQueue> TxPath<Q> {
         let mut sum = Sum::ZERO;
         if len > 0 {
             let payload = data.get_mut(header..)?;
-            self.arena
-                .read_ring(ring.base, ring.len, plan.pos, payload)
-                .ok()?;
             if self.checksums == Checksums::Software {
-                sum = checksum::ones_complement_sum(payload, Sum::ZERO);
+                let words = self
+                    .arena
+                    .read_ring_sum(ring.base, ring.len, plan.pos, payload);
+                sum = Sum::of_words(words.ok()?);
+            } else {
+                let read = self.arena.read_ring(ring.base, ring.len, plan.pos, payload);
+                read.ok()?;
             }
         }
         let mode = match self.checksums {

@@ -47,6 +47,16 @@ proptest! {
     }
 
     #[test]
+    fn native_words_add_like_bytes(words in vec(any::<u64>(), 0..50)) {
+        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        let sum = words.iter().fold(0u64, |sum, w| {
+            let (sum, carry) = sum.overflowing_add(*w);
+            sum + u64::from(carry)
+        });
+        prop_assert_eq!(Sum::of_words(sum).fold(), naive(&bytes));
+    }
+
+    #[test]
     fn joining_never_loses_a_carry(a: u32, b: u32) {
         let expected = naive(&[a.to_be_bytes(), b.to_be_bytes()].concat());
         prop_assert_eq!(Sum(a).join(Sum(b)).fold(), expected);
