@@ -241,7 +241,7 @@ impl<S: Slot> RawSlots<S> {
 
 const FREE: u8 = 0;
 /// Bytes ahead of a producer that are fetched.
-const PUSH_AHEAD: u32 = 256;
+const PUSH_AHEAD: u32 = 512;
 
 /// The type: the last byte in memory of an entry's last word.
 #[inline]

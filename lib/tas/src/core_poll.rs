@@ -176,7 +176,7 @@ fn received(conn: ConnRef, pos: u32, len: u32, out: &mut Events<'_>) -> Step {
             let buf = c.rxb_base.wrapping_add(pos as usize);
             // The application will look at it once it has gone through the events before.
             tas_shm::prefetch(buf);
-            tas_shm::prefetch(buf.wrapping_add(len.min(CACHE_LINE) as usize));
+            tas_shm::prefetch(buf.wrapping_add(len.saturating_sub(1).min(CACHE_LINE) as usize));
             out.push(Event::Received(conn, buf.cast(), len as usize));
         }
         Step::Done

@@ -14,9 +14,9 @@ use crate::handshake::{self, Connection, Regions};
 use crate::wait;
 
 /// Bytes of a context's queue core to application, as the original asks for.
-const RXQ_LEN: u32 = 64 * 32 * 1024;
+const RXQ_LEN: u32 = 32 * 8192;
 /// Bytes of a context's queue application to core.
-const TXQ_LEN: u32 = 64 * 8192;
+const TXQ_LEN: u32 = 16 * 8192;
 /// Bytes of an entry of the slow path's queues.
 const KERNEL_ENTRY: u32 = 64;
 

@@ -494,8 +494,9 @@ impl<Q: NicQueue> Core<Q> {
 /// Fetches the beginning of what is to be sent next; the processor then sees where this leads.
 #[inline]
 fn fetch_data(arena: &Arena, st: &FlowSt) {
-    let start = ShmOffset(st.tx_base) + u64::from(st.tx_next_pos);
-    let lines = st.tx_avail.min(FETCH_AHEAD).div_ceil(CACHE_LINE) + 1;
+    let within = st.tx_next_pos % CACHE_LINE;
+    let start = ShmOffset(st.tx_base) + u64::from(st.tx_next_pos - within);
+    let lines = (within + st.tx_avail.min(FETCH_AHEAD)).div_ceil(CACHE_LINE);
     for line in 0..lines {
         arena.prefetch(start + u64::from(line * CACHE_LINE));
     }

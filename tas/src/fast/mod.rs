@@ -209,6 +209,8 @@ impl<Q: NicQueue> Core<Q> {
             worked |= self.take_mail();
         }
         worked |= self.receive();
+        // Before the core's other work: applications go on meanwhile.
+        worked |= self.post_notices();
         worked |= self.take_bumps();
         worked |= self.run_timers();
         worked |= self.send();
