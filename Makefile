@@ -247,9 +247,9 @@ loopback: all
 bench: loopback
 	$(AS_ROOT) $(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- run --json $(BENCH_JSON)
 
-# The charts in doc/, and the results that they show.
+# Tables and charts in doc/, and the results that they show.
 plots:
-	$(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- plots $(BENCH_JSON) doc/performance
+	$(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- plots $(BENCH_JSON) doc
 	install -m 644 $(BENCH_JSON) doc/performance/results.json
 
 # `deps` first, by itself: the build needs what it installs.

@@ -6,6 +6,7 @@
 
 mod bench;
 mod chart;
+mod doc;
 mod isolation;
 mod loopback;
 mod machine;
@@ -17,11 +18,10 @@ mod results;
 mod service;
 mod table;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::results::Results;
@@ -39,12 +39,12 @@ enum Command {
     Run(Run),
     /// Measure next to nothing, and insist that all of it works
     Smoke,
-    /// Draw charts of a run's results
+    /// Draw charts of a run's results, and put them and the tables into the documentation
     Plots {
         /// File that `run --json` wrote
         json: PathBuf,
-        /// Directory for the charts
-        to: PathBuf,
+        /// The documentation's directory
+        doc: PathBuf,
     },
 }
 
@@ -84,6 +84,9 @@ struct Run {
     /// Write all results to this file, too
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Keep what that file has of the parts that are not run
+    #[arg(long, env = "BENCH_KEEP", value_parser = clap::builder::FalseyValueParser::new())]
+    keep: bool,
 }
 
 /// A part of the benchmark.
@@ -130,7 +133,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => isolation::enter().and_then(|()| measure(&run)),
         Command::Smoke => isolation::enter().and_then(|()| bench::smoke()),
-        Command::Plots { json, to } => draw(&json, &to),
+        Command::Plots { json, doc } => doc::fill_in(&json, &doc),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -143,29 +146,14 @@ fn main() -> ExitCode {
 
 fn measure(run: &Run) -> Result<()> {
     process::catch_signals()?;
-    let results = bench::run(run)?;
-    print!("{}", table::report(&results));
+    let mut results = bench::run(run)?;
     if let Some(path) = &run.json {
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)
-                .with_context(|| format!("cannot make {}", directory.display()))?;
+        if run.keep && path.exists() {
+            results.add_missing(Results::read(path)?);
         }
-        let text = serde_json::to_string_pretty(&results)?;
-        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+        results.write(path)?;
     }
+    print!("{}", table::report(&results, &[]));
     ensure!(results.complete(), "some measurements failed");
-    Ok(())
-}
-
-fn draw(json: &Path, to: &Path) -> Result<()> {
-    let text = fs::read_to_string(json)
-        .with_context(|| format!("cannot read {}: run make bench", json.display()))?;
-    let results: Results =
-        serde_json::from_str(&text).with_context(|| format!("in {}", json.display()))?;
-    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
-    for (name, svg) in plots::all(&results) {
-        let path = to.join(name);
-        fs::write(&path, svg).with_context(|| format!("cannot write {}", path.display()))?;
-    }
     Ok(())
 }

@@ -186,8 +186,8 @@ mod tests {
         let back: Results = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&back).unwrap(), text);
         assert_eq!(
-            crate::table::report(&back),
-            crate::table::report(&results())
+            crate::table::report(&back, &[]),
+            crate::table::report(&results(), &[])
         );
     }
 

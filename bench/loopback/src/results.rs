@@ -1,10 +1,14 @@
 //! What was found: the content of the JSON file.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::loopback::{Connect, Echo, Times};
 use crate::machine::Machine;
-use crate::plan::{Cell, MemoryCell};
+use crate::plan::{Cell, MemoryCell, Table};
 
 /// Everything that a run of the benchmark found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,6 +62,39 @@ impl Measured<Cell, Echo> {
 }
 
 impl Results {
+    /// What `path` has.
+    pub fn read(path: &Path) -> Result<Results> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}: run make bench", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("in {}", path.display()))
+    }
+
+    /// Puts it into the file `path`.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)
+                .with_context(|| format!("cannot make {}", directory.display()))?;
+        }
+        let text = serde_json::to_string_pretty(self)?;
+        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Takes over the parts that are missing here.
+    pub fn add_missing(&mut self, earlier: Results) {
+        for table in [Table::Original, Table::Matrix] {
+            if self.echo.iter().all(|m| m.cell.table != table) {
+                let rows = earlier.echo.iter().filter(|m| m.cell.table == table);
+                self.echo.extend(rows.cloned());
+            }
+        }
+        if self.connect.is_empty() {
+            self.connect = earlier.connect;
+        }
+        if self.memory.is_empty() {
+            self.memory = earlier.memory;
+        }
+    }
+
     /// Whether every measurement came to an end.
     pub fn complete(&self) -> bool {
         self.echo.iter().all(|m| m.failure.is_none())

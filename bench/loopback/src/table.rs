@@ -6,18 +6,21 @@ use crate::loopback::Echo;
 use crate::plan::{Algorithm, BYTES, CONNECTIONS, Cell, PENDING, Table, usual};
 use crate::results::{Measured, Results};
 
-/// The whole report.
-pub fn report(results: &Results) -> String {
+/// The whole report. `charts` are named below the tables that they show.
+pub fn report(results: &Results, charts: &[(&str, &str)]) -> String {
     let mut text = machine(results);
-    for section in [
-        original(results),
-        matrix(results),
-        connects(results),
-        memory(results),
+    for (title, section) in [
+        ("Beside the original", original(results)),
+        ("Sizes, connections, requests in flight", matrix(results)),
+        ("Connections opened and closed", connects(results)),
+        ("Memory of connections", memory(results)),
     ] {
-        if !section.is_empty() {
-            text.push('\n');
-            text.push_str(&section);
+        if section.is_empty() {
+            continue;
+        }
+        let _ = write!(text, "\n### {title}\n\n{section}");
+        for (_, path) in charts.iter().filter(|(of, _)| *of == title) {
+            let _ = write!(text, "\n![{title}]({path})\n");
         }
     }
     text
@@ -91,9 +94,9 @@ fn original(results: &Results) -> String {
                 thousands(run.requests_per_s),
                 silent(run),
                 thousands(run.cycles_per_request()),
-                micros(run.p50_us),
-                micros(run.p99_us),
-                micros(run.p999_us)
+                round_trip(run, run.p50_us),
+                round_trip(run, run.p99_us),
+                round_trip(run, run.p999_us)
             ),
             None => writeln!(
                 text,
@@ -147,10 +150,10 @@ fn matrix_row(text: &mut String, row: &Measured<Cell, Echo>) {
             thousands(run.requests_per_s),
             silent(run),
             thousands(run.cycles_per_request()),
-            micros(run.p50_us),
-            micros(run.p90_us),
-            micros(run.p99_us),
-            micros(run.p999_us)
+            round_trip(run, run.p50_us),
+            round_trip(run, run.p90_us),
+            round_trip(run, run.p99_us),
+            round_trip(run, run.p999_us)
         ),
         None => writeln!(text, "{} | | | | | |", why_not(row)),
     };
@@ -229,6 +232,14 @@ pub fn thousands(number: f64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A round trip, if any was timed.
+fn round_trip(run: &Echo, us: f64) -> String {
+    match run.timed {
+        0 => "none ended".into(),
+        _ => micros(us),
+    }
 }
 
 /// With as many decimals as mean something.

@@ -42,6 +42,8 @@
 #define MAX_PORTS 64
 /* Failures after which something is wrong. */
 #define MAX_ERRORS 10000
+/* Longest wait for responses on all connections. */
+#define WARMUP_MAX_MS 4000
 /* Bytes of requests, a pattern that repeats with each message. */
 #define PATTERN_MIN 65536
 
@@ -515,15 +517,6 @@ static void run_for(unsigned ms)
   } while (now_ns() < end);
 }
 
-static void forget_what_was(void)
-{
-  ramp_errors = errors;
-  responses = connects = errors = polls = busy = 0;
-  memset(&times, 0, sizeof(times));
-  for (unsigned i = 0; i < set.conns; i++)
-    clients[i].client.done = 0;
-}
-
 /* Connections without any response in the time measured. */
 static unsigned silent_clients(void)
 {
@@ -531,6 +524,25 @@ static unsigned silent_clients(void)
   for (unsigned i = 0; i < set.conns; i++)
     silent += clients[i].client.done == 0;
   return silent;
+}
+
+/* Until everybody has been served, what is measured is the start. */
+static void warm_up(void)
+{
+  uint64_t end = now_ns() + WARMUP_MAX_MS * 1000000ull;
+  run_for(set.warmup_ms);
+  if (set.mode == ECHO && set.pending > 0)
+    while (silent_clients() > 0 && now_ns() < end)
+      run_for(20);
+}
+
+static void forget_what_was(void)
+{
+  ramp_errors = errors;
+  responses = connects = errors = polls = busy = 0;
+  memset(&times, 0, sizeof(times));
+  for (unsigned i = 0; i < set.conns; i++)
+    clients[i].client.done = 0;
 }
 
 static double percentile_us(double share, double cycles_per_us)
@@ -624,7 +636,7 @@ int main(int argc, char *argv[])
   uint64_t ramp_ns = ramp_up();
   if (set.mode == ECHO)
     start_clients();
-  run_for(set.warmup_ms);
+  warm_up();
   forget_what_was();
   uint64_t start = now_ns(), cycles = __rdtsc();
   run_for(set.ms);
