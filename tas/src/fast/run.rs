@@ -38,12 +38,6 @@ impl<Q: NicQueue> Core<Q> {
                 working_since = Some(start);
                 continue;
             }
-            if self.backlogged() {
-                // Whoever is to make room may need this CPU.
-                idle_since = None;
-                yielder.idle();
-                continue;
-            }
             let cycles = rdtsc();
             let without_work = cycles.wrapping_sub(*idle_since.get_or_insert(cycles));
             if self.poll_cycle() < without_work {
@@ -76,7 +70,7 @@ impl<Q: NicQueue> Core<Q> {
     fn sleep(&mut self, clock: &TscClock, idle: Micros) -> bool {
         self.waker.announce();
         let armed = self.nic.arm();
-        if self.turn(Micros(clock.now_us())) || self.backlogged() {
+        if self.turn(Micros(clock.now_us())) {
             self.nic.disarm();
             self.waker.awake();
             return true;
@@ -84,7 +78,9 @@ impl<Q: NicQueue> Core<Q> {
         let port_wakes = armed && !self.port_failed && !self.nic.wait_fds().is_empty();
         let wakes = port_wakes || !self.nic.receives();
         let apps_ring = self.shared.idle.poll_cycle != u64::MAX;
-        let longest = match wakes || self.rests() {
+        // What has waited for room for so long, on a port without a link for instance, may wait
+        // a little longer.
+        let longest = match (wakes || self.rests()) && !self.backlogged() {
             true if self.waits_for_apps() || !apps_ring => WAITING_SLEEP,
             true => LONGEST_SLEEP,
             false => {

@@ -12,11 +12,13 @@
 mod net;
 mod program;
 mod repository;
+mod rest;
 mod tas;
 mod world;
 
 pub use net::{Net, Side};
 pub use program::{Finished, Program};
 pub use repository::{bench, product, scaled};
+pub use rest::{Watchdog, cpu_seconds, main_thread_cpu_seconds, use_one_cpu};
 pub use tas::{Memory, PORT, Tas, TasOptions};
 pub use world::{Stack, World};

@@ -29,6 +29,8 @@ pub enum Memory {
 pub struct TasOptions {
     cores: usize,
     memory: Memory,
+    vdev: Option<String>,
+    descriptors: Option<usize>,
     extra: Vec<String>,
 }
 
@@ -37,6 +39,8 @@ impl Default for TasOptions {
         TasOptions {
             cores: 1,
             memory: Memory::Plain,
+            vdev: None,
+            descriptors: None,
             extra: Vec::new(),
         }
     }
@@ -58,6 +62,18 @@ impl TasOptions {
     /// Where memory comes from.
     pub fn memory(mut self, memory: Memory) -> TasOptions {
         self.memory = memory;
+        self
+    }
+
+    /// Another port than the machine's veth interface.
+    pub fn vdev(mut self, vdev: impl Into<String>) -> TasOptions {
+        self.vdev = Some(vdev.into());
+        self
+    }
+
+    /// Number of descriptors that the service may open.
+    pub fn descriptors(mut self, most: usize) -> TasOptions {
+        self.descriptors = Some(most);
         self
     }
 
@@ -85,10 +101,13 @@ impl TasOptions {
             "--fp-no-xsumoffload".into(),
             "--quiet".into(),
             "--dpdk-extra=--no-pci".into(),
-            format!(
-                "--dpdk-extra=--vdev=net_af_packet0,iface={INTERFACE},qpairs={}",
-                self.cores
-            ),
+            match &self.vdev {
+                Some(vdev) => format!("--dpdk-extra=--vdev={vdev}"),
+                None => format!(
+                    "--dpdk-extra=--vdev=net_af_packet0,iface={INTERFACE},qpairs={}",
+                    self.cores
+                ),
+            },
             format!("--dpdk-extra=--lcores={}", lcores.join(",")),
         ];
         if self.memory == Memory::Plain {
@@ -113,7 +132,15 @@ impl<'a> Tas<'a> {
     /// # Panics
     /// When it does not become ready.
     pub fn start(net: &'a Net, side: Side, options: &TasOptions) -> Tas<'a> {
-        let mut program = net.start(side, product("tas/tas"), options.command_line(side));
+        let tas = product("tas/tas");
+        let mut program = match options.descriptors {
+            None => net.start(side, tas, options.command_line(side)),
+            Some(most) => {
+                let mut args = vec![format!("--nofile={most}"), tas.display().to_string()];
+                args.extend(options.command_line(side));
+                net.start(side, "prlimit", args)
+            }
+        };
         program.wait_for("TAS ready", START);
         Tas { net, side, program }
     }
