@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
+use zerocopy::FromZeros;
+
 /// Index of a flow: into the public flow states and everything kept beside them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct FlowId(pub u32);
@@ -25,7 +27,8 @@ pub struct ContextId(pub u16);
 pub struct TenantId(pub u32);
 
 /// A point in time, or a span of it, in microseconds. Points count from the service's start.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, FromZeros)]
+#[repr(transparent)]
 pub struct Micros(pub u64);
 
 impl Micros {

@@ -328,6 +328,25 @@ unsigned tasnic_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **bufs,
   return rte_pktmbuf_alloc_bulk(pool, bufs, num) == 0 ? num : 0;
 }
 
+unsigned tasnic_recycle(struct rte_mempool *pool, struct rte_mbuf **bufs, unsigned num,
+    struct rte_mbuf **spare, unsigned room)
+{
+  unsigned kept = 0;
+
+  for (unsigned i = 0; i < num; i++) {
+    struct rte_mbuf *buf = bufs[i];
+    bool sole = RTE_MBUF_DIRECT(buf) && rte_mbuf_refcnt_read(buf) == 1 && buf->next == NULL;
+
+    if (kept < room && sole && buf->pool == pool) {
+      rte_pktmbuf_reset(buf);
+      spare[kept++] = buf;
+    } else {
+      rte_pktmbuf_free(buf);
+    }
+  }
+  return kept;
+}
+
 void tasnic_free(struct rte_mbuf *buf)
 {
   rte_pktmbuf_free(buf);

@@ -106,6 +106,10 @@ void tasnic_pool_free(struct rte_mempool *pool);
 unsigned tasnic_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **bufs,
     unsigned num);
 void tasnic_free(struct rte_mbuf *buf);
+/* Frees buffers, but keeps up to `room` of `pool`'s in `spare`, as if just
+ * allocated; returns how many. */
+unsigned tasnic_recycle(struct rte_mempool *pool, struct rte_mbuf **bufs, unsigned num,
+    struct rte_mbuf **spare, unsigned room);
 
 /*
  * Receives up to num frames, prefetches their first bytes, and drops those

@@ -226,6 +226,15 @@ impl<A, B> FlowSlots<A, B> {
             .map(|word| OwnerId(word.load(Ordering::Relaxed)))
     }
 
+    /// Starts fetching the first cache line of a flow's `B`, and its owner.
+    #[inline]
+    pub fn prefetch_private(&self, idx: u32) {
+        if let Some(owner) = self.owners.word(idx) {
+            prefetch(ptr::from_ref(owner).cast());
+            prefetch(self.private.address(idx));
+        }
+    }
+
     /// Starts fetching a flow: two cache lines of `A`, the first four of `B`,
     /// and its owner.
     #[inline]

@@ -134,7 +134,7 @@ impl<Q: NicQueue> Core<Q> {
             set_link(st, slot, link);
         }
         slot.app.installed = true;
-        self.schedule.timers.arm_by(setup.flow.0, deadline);
+        self.schedule.arm(setup.flow, &mut slot.app, deadline);
     }
 
     fn attach(&mut self, id: FlowId, link: AppLink) {
@@ -204,15 +204,15 @@ impl<Q: NicQueue> Core<Q> {
                 ext: &mut slot.ext,
             }
             .deadline();
-            self.schedule.timers.arm_by(id.0, deadline);
+            self.schedule.arm(id, &mut slot.app, deadline);
             self.slow.send(ToSlow::Detached(id));
         }
     }
 
     /// Gives a flow's slot back to the slow path.
     pub(super) fn release(&mut self, id: FlowId) {
-        self.schedule.forget(id);
         if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) {
+            self.schedule.forget(id, &mut slot.app);
             slot.zero();
             // Tools take a flow without buffers for a free one.
             st.rx_len = 0;
@@ -467,7 +467,7 @@ impl<Q: NicQueue> Core<Q> {
                 if bumped.ack {
                     self.schedule.ack(*id, &mut slot.app);
                 }
-                self.schedule.timers.arm_by(id.0, deadline);
+                self.schedule.arm(*id, &mut slot.app, deadline);
             }
             Err(BadBump::Stale) => self.counters.app_stale_entries.add(1),
             Err(BadBump::RxTooLarge) => {

@@ -260,7 +260,7 @@ impl<Q: NicQueue> Core<Q> {
         }
         slot.app.ended = true;
         // What a last acknowledgement or the news need is still there; timers are not.
-        self.schedule.forget(id);
+        self.schedule.forget(id, &mut slot.app);
         let flow = Flow {
             st,
             ext: &mut slot.ext,

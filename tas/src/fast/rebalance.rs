@@ -224,7 +224,7 @@ impl<Q: NicQueue> Core<Q> {
                 });
             }
         }
-        self.schedule.forget(id);
+        self.schedule.forget(id, app);
         self.moving.retain(|moving| moving.flow != id);
         self.collecting.retain(|collecting| collecting.flow != id);
         let owner = owner_id(to);
@@ -253,7 +253,7 @@ impl<Q: NicQueue> Core<Q> {
         slot.app.moved = true;
         if !slot.app.ended {
             let deadline = deadline(st, slot);
-            self.schedule.timers.arm_by(id.0, deadline);
+            self.schedule.arm(id, &mut slot.app, deadline);
         }
         if arrived.ack {
             self.schedule.ack(id, &mut slot.app);

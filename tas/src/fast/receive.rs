@@ -12,10 +12,12 @@ use super::tx::TxRing;
 use super::{Core, Flows};
 use crate::nic::{BURST, Frame, Frames, NicQueue, RxChecksum};
 use crate::proto::{End, Flow, Notice, Received, Segment};
-use crate::types::FlowId;
+use crate::types::{FlowId, Micros};
 
 /// Frames ahead whose bytes are fetched while one is parsed.
 const AHEAD: usize = 4;
+/// Flows ahead that are fetched while the timers of one are looked at.
+const TIMERS_AHEAD: usize = 8;
 
 /// Who has looked at a frame before.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -162,7 +164,7 @@ impl<Q: NicQueue> Core<Q> {
             }
         }
         if strays.is_empty() {
-            frames.clear();
+            self.nic.recycle(frames);
         } else {
             self.send_on(frames, &strays);
         }
@@ -378,7 +380,7 @@ impl<Q: NicQueue> Core<Q> {
         if received.send {
             self.schedule.send(id, &mut slot.app);
         }
-        self.schedule.timers.arm_by(id.0, deadline);
+        self.schedule.arm(id, &mut slot.app, deadline);
         self.act_on_end(id, &received);
         true
     }
@@ -397,9 +399,13 @@ impl<Q: NicQueue> Core<Q> {
             .timers
             .advance(self.now, |id| due.push(FlowId(id)));
         let worked = !due.is_empty();
-        for id in due.drain(..) {
-            self.timer(id);
+        for (index, id) in due.iter().enumerate() {
+            if let Some(later) = due.get(index + TIMERS_AHEAD) {
+                self.shared.flows.prefetch_private(later.0);
+            }
+            self.timer(*id);
         }
+        due.clear();
         self.due = due;
         worked
     }
@@ -408,7 +414,14 @@ impl<Q: NicQueue> Core<Q> {
         let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
             return;
         };
+        slot.app.armed = Micros(0);
         if slot.app.ended || !slot.app.installed {
+            return;
+        }
+        if slot.app.deadline > self.now {
+            // Put off since, as nearly always.
+            let deadline = slot.app.deadline;
+            self.schedule.arm(id, &mut slot.app, deadline);
             return;
         }
         let mut flow = Flow {
@@ -442,7 +455,7 @@ impl<Q: NicQueue> Core<Q> {
             ext: &mut slot.ext,
         }
         .deadline();
-        self.schedule.timers.arm_by(id.0, deadline);
+        self.schedule.arm(id, &mut slot.app, deadline);
         if let Some(end) = end {
             self.finish(id, end);
         }

@@ -64,8 +64,21 @@ impl Schedule {
         }
     }
 
+    /// Makes a flow's timers run out at `deadline`, and not before.
+    #[inline]
+    pub fn arm(&mut self, flow: FlowId, app: &mut AppState, deadline: Micros) {
+        app.deadline = deadline;
+        // The wheel looks at the flow before: that is early enough to see that it is put off.
+        let early_enough = app.armed != Micros(0) && app.armed <= deadline;
+        if !early_enough && deadline != Micros::NEVER {
+            app.armed = deadline;
+            self.timers.arm_by(flow.0, deadline);
+        }
+    }
+
     /// Forgets the timers of a flow. Its places in the lists are skipped when their turn comes.
-    pub fn forget(&mut self, flow: FlowId) {
+    pub fn forget(&mut self, flow: FlowId, app: &mut AppState) {
+        app.armed = Micros(0);
         self.timers.cancel(flow.0);
         self.paced.cancel(flow.0);
     }

@@ -58,7 +58,7 @@ impl<Q: NicQueue> Core<Q> {
                 ext: &mut slot.ext,
             }
             .deadline();
-            self.schedule.timers.arm_by(id.0, deadline);
+            self.schedule.arm(id, &mut slot.app, deadline);
             match turn {
                 Turn::Idle => slot.app.send_queued = false,
                 Turn::More => self.schedule.ready.push_back(id),

@@ -4,7 +4,7 @@ use tas_wire::TcpTemplate;
 use zerocopy::FromZeros;
 
 use crate::proto::{FlowExt, Notice};
-use crate::types::ContextId;
+use crate::types::{ContextId, Micros};
 
 /// The private part of a flow: the application's side, the headers to send, TCP's own extension.
 ///
@@ -43,6 +43,10 @@ pub enum Owner {
 pub struct AppState {
     /// Earliest time for the next segment of a rate-limited flow, in nanoseconds.
     pub pace_next: u64,
+    /// When the earliest of its timers runs out.
+    pub deadline: Micros,
+    /// When the wheel looks at it, not after the deadline; 0: never.
+    pub armed: Micros,
     /// Bytes received and not yet reported.
     pub rx_bump: u32,
     /// Bytes acknowledged and not yet reported.

@@ -106,6 +106,11 @@ pub trait NicQueue: Send {
     /// stay in order. Returns how many were removed.
     fn tx_burst(&mut self, frames: &mut Frames<Self::Frame>) -> usize;
 
+    /// Drops received frames, possibly keeping their buffers for [`NicQueue::alloc`].
+    fn recycle(&mut self, frames: &mut Frames<Self::Frame>) {
+        frames.clear();
+    }
+
     /// An empty frame (length 0), or `None` when buffers have run out.
     fn alloc(&mut self) -> Option<Self::Frame>;
 

@@ -38,6 +38,11 @@ pub struct FlowExt {
     pub(super) rcv_wscale: u8,
     /// ACKs that go at once, since one was held back for nothing.
     pub(super) quick_acks: u8,
+    /// An ACK was held back in vain, and no data of ours went out since.
+    pub(super) ack_held: bool,
+    /// How often the application answered just after an ACK was held back in vain: so many times
+    /// longer the next ones wait for its answer.
+    pub(super) ack_patience: u8,
     /// Most data in a segment: MSS without the options that every segment has.
     pub(super) mss: u16,
     /// Largest segment seen from the peer, at least 536 or the MSS: what counts as full-sized.

@@ -9,6 +9,11 @@ use super::state::{Event, State};
 use super::types::{CopyIn, End, Received, Segment, TcpParams};
 use crate::types::Micros;
 
+/// ACKs sent at once after one was held back for nothing. A slow sender's round-trip times would
+/// be our delay, and it would stay slow; a bulk sender costs an ACK more for each of its segments
+/// for this long.
+const QUICK_ACKS: u8 = 64;
+
 impl Flow<'_> {
     /// Data that begins at RCV.NXT and fits: no FIN, the peer has not closed.
     #[inline]
@@ -236,12 +241,26 @@ impl Flow<'_> {
         let unacked = self.rcv_nxt().since(SeqNum(self.ext.last_ack));
         if unacked > self.ext.rcv_mss.into() {
             self.ext.ack_due = true;
-        } else if self.ext.quick_acks > 0 {
+            return;
+        }
+        if self.ext.ack_held {
+            self.hold_no_more();
+        }
+        if self.ext.quick_acks > 0 {
             self.ext.quick_acks -= 1;
             self.ext.ack_due = true;
         } else if !self.ext.ack_timer.is_set() {
-            self.ext.ack_timer.set(now + params.delayed_ack);
+            let delay = params.delayed_ack.0 * (1 + u64::from(self.ext.ack_patience));
+            self.ext.ack_timer.set(now + Micros(delay));
         }
+    }
+
+    /// The application answers nothing: the peer waits for ACKs alone.
+    #[cold]
+    fn hold_no_more(&mut self) {
+        self.ext.ack_held = false;
+        self.ext.ack_patience = 0;
+        self.ext.quick_acks = QUICK_ACKS;
     }
 }
 

@@ -5,11 +5,6 @@ use super::flow::{Flow, ring_sub};
 use super::types::{End, TcpParams, TimerOutcome};
 use crate::types::Micros;
 
-/// ACKs sent at once after one was held back for nothing. A slow sender's round-trip times would
-/// be our delay, and it would stay slow; a bulk sender costs an ACK more for each of its segments
-/// for this long.
-const QUICK_ACKS: u8 = 64;
-
 impl Flow<'_> {
     /// When [`Flow::on_timer`] has something to do; never: [`Micros::NEVER`].
     #[inline]
@@ -33,7 +28,7 @@ impl Flow<'_> {
         if self.ext.ack_timer.is_due(now) {
             self.ext.ack_timer.stop();
             self.ext.ack_due = true;
-            self.ext.quick_acks = QUICK_ACKS;
+            self.ext.ack_held = true;
         }
         if self.ext.rexmit_timer.is_due(now) {
             match self.ext.rexmit_mode {

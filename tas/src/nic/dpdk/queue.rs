@@ -393,6 +393,28 @@ impl NicQueue for DpdkQueue {
     }
 
     #[inline]
+    fn recycle(&mut self, frames: &mut Frames<DpdkFrame>) {
+        let (num, room) = (frames.len(), self.spare.remaining_capacity());
+        // SAFETY: both vectors are arrays of pointers to buffers we own, of so many elements and
+        // with so much room. Every buffer ends up in the spare list or is freed, so that the
+        // frames own nothing any more; those in the spare list are as if just allocated.
+        unsafe {
+            let kept = dpdk_sys::tasnic_recycle(
+                self.pool.as_ptr(),
+                frames.as_mut_ptr().cast::<*mut rte_mbuf>(),
+                num as u32,
+                self.spare
+                    .as_mut_ptr()
+                    .add(self.spare.len())
+                    .cast::<*mut rte_mbuf>(),
+                room as u32,
+            );
+            frames.set_len(0);
+            self.spare.set_len(self.spare.len() + kept as usize);
+        }
+    }
+
+    #[inline]
     fn alloc(&mut self) -> Option<DpdkFrame> {
         if self.spare.is_empty() {
             self.refill();
