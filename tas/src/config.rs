@@ -15,7 +15,7 @@ mod values;
 mod tests;
 
 use std::ffi::OsString;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -82,6 +82,8 @@ pub struct Config {
     pub allow: AllowConfig,
     /// Recording of events.
     pub trace: TraceConfig,
+    /// Where statistics are served over HTTP, if anywhere.
+    pub metrics_addr: Option<SocketAddr>,
 }
 
 /// A local address, `--ip-addr`.

@@ -7,6 +7,7 @@ pub mod fast;
 pub mod flowtable;
 pub mod link;
 pub mod memory;
+pub mod metrics;
 pub mod nic;
 pub mod proto;
 mod rest;

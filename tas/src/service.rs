@@ -14,6 +14,7 @@ use crate::fast::peers::{self, Peers};
 use crate::fast::{Core, CoreParts, Idle, Shared, Trace};
 use crate::link::Waker;
 use crate::memory::{Memory, MemoryError, PollCycles};
+use crate::metrics::{Metrics, MetricsError};
 use crate::nic::dpdk::{DpdkQueue, Eal, EalOptions, NicError, Port, PortConf};
 use crate::nic::{NicQueue, PortInfo};
 use crate::proto::TcpParams;
@@ -58,6 +59,9 @@ pub enum ServiceError {
     /// No statistics.
     #[error(transparent)]
     Stats(#[from] StatsError),
+    /// No endpoint for metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// Another service has the sockets.
     #[error(
         "another tas{} runs in this namespace; stop it first, or start this one in network and mount namespaces of its own",
@@ -99,6 +103,13 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
     let memory = Memory::create(config)?;
     let guard =
         sigbus::install(&memory.arena, HUGE_PAGE).map_err(io_error("cannot catch SIGBUS"))?;
+
+    let stats = Arc::new(StatsPage::create(config.fp.cores_max)?);
+    // Before the EAL, so that its thread is not bound to the slow path's processor.
+    let _metrics = match config.metrics_addr {
+        Some(addr) => Some(Metrics::serve(addr, Arc::clone(&stats))?),
+        None => None,
+    };
 
     let cores = config.fp.cores_max as usize;
     let mut eal = Eal::init(&EalOptions {
@@ -145,7 +156,6 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
         .zip(tokens)
         .zip(peers::join(&wakers))
         .zip(wakers);
-    let stats = StatsPage::create(config.fp.cores_max)?;
     let mut counters = stats.cores.iter().cloned();
     let mut fast = Vec::new();
     let mut links = Vec::new();

@@ -11,6 +11,7 @@ pub fn commands() -> Vec<(&'static str, clap::Command)> {
     [
         ("tas-statetool", Statetool::command()),
         ("tas-tracetool", Tracetool::command()),
+        ("tas-top", Top::command()),
     ]
     .map(|(name, command)| (name, command.name(name)))
     .into()
@@ -79,6 +80,35 @@ pub struct Tracetool {
     pub follow: bool,
 }
 
+/// Shows the running service's cores, applications and connections, with rates, drops and
+/// retransmissions; h explains the keys.
+#[derive(Debug, Parser)]
+#[command(name = "tas-top", version, after_help = NEEDS)]
+pub struct Top {
+    /// Seconds between two looks, 0.1 to 60
+    #[arg(long, short = 'd', value_name = "SECONDS", default_value_t = 1.0, value_parser = interval)]
+    pub interval: f64,
+
+    /// Look twice, print plain text, and end
+    #[arg(long, group = "output")]
+    pub once: bool,
+
+    /// Print plain text again and again
+    #[arg(long, short, group = "output")]
+    pub batch: bool,
+
+    /// Look once and print all numbers as one JSON document
+    #[arg(long, conflicts_with = "batch")]
+    pub json: bool,
+}
+
+fn interval(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(seconds),
+        _ => Err("not a number from 0.1 to 60".to_owned()),
+    }
+}
+
 fn events(text: &str) -> Result<u16, String> {
     trace_events(text).map_err(|name| format!("no event is named '{name}'"))
 }
@@ -89,6 +119,17 @@ mod tests {
 
     fn trace(args: &[&str]) -> Result<Tracetool, clap::Error> {
         Tracetool::try_parse_from([&["tracetool"], args].concat())
+    }
+
+    #[test]
+    fn intervals_are_bounded() {
+        let top = |args: &[&str]| Top::try_parse_from([&["tas-top"], args].concat());
+        assert_eq!(top(&["-d", "0.5"]).unwrap().interval, 0.5);
+        assert!(top(&["--once", "--json"]).unwrap().json);
+        for wrong in ["0", "0.09", "61", "nan", "inf", "-1", "x"] {
+            assert!(top(&[&format!("--interval={wrong}")]).is_err(), "{wrong}");
+        }
+        assert!(top(&["--once", "--batch"]).is_err());
     }
 
     #[test]

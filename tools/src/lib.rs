@@ -7,5 +7,6 @@ pub mod pcap;
 pub mod region;
 pub mod state;
 pub mod stats;
+pub mod top;
 pub mod trace;
 pub mod trace_text;

@@ -1,13 +1,14 @@
 //! The options as clap sees them: names, help, defaults, and the bounds of
 //! each value by itself.
 
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
 use clap::{Parser, ValueEnum};
 
 use super::values::{
     descriptor, eal_argument, f64_in, file_mode, group, interface_name, local_addr, queue_bytes,
-    route, trace_events, u32_in, u64_in, user,
+    route, socket_addr, trace_events, u32_in, u64_in, user,
 };
 use super::{DEFAULT_REXMIT_INTS, LocalAddr, MAX_CORES, Route};
 
@@ -341,6 +342,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = u32_in(0..=65535),
           help_heading = "Observation")]
     pub trace_snap: u32,
+
+    /// Serve all counters to Prometheus by HTTP on this address and port of the host, at /metrics
+    /// [default: off]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = socket_addr, help_heading = "Observation")]
+    pub metrics_addr: Option<SocketAddr>,
 
     /// When ready, write 8 bytes to this descriptor: the number 1 in host byte
     /// order (an eventfd works) [default: off]

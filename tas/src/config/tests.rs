@@ -89,6 +89,17 @@ const BAD_VALUES: &[(&str, &[&str])] = &[
     ("fp-poll-interval-app", &["4294967296", "-1", "x"]),
     ("dpdk-extra", &[]),
     ("trace", &["", "rxpkt,", "rxpkt,x", "ALL", "all,x", "1"]),
+    (
+        "metrics-addr",
+        &[
+            "",
+            "9464",
+            "localhost:9464",
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "127.0.0.1:65536",
+        ],
+    ),
     ("trace-len", &["0", "131071", "1073741825", "1M"]),
     ("trace-snap", &["-1", "65536", "x"]),
     (
@@ -354,6 +365,7 @@ fn defaults() {
             len: 4 << 20,
             snap: 128,
         },
+        metrics_addr: None,
     };
     assert_eq!(config, expected);
 }

@@ -66,6 +66,7 @@ pub(super) fn validate(args: Args) -> Result<Config, String> {
             len: args.trace_len,
             snap: u16::try_from(args.trace_snap).unwrap_or(u16::MAX),
         },
+        metrics_addr: args.metrics_addr,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Parsers for single option values; each error completes the sentence
 //! "'VALUE' for --OPTION: ...".
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::fd::RawFd;
 
@@ -29,6 +29,15 @@ pub(super) fn u32_in(
     move |text| {
         let n = integer(text, u64::from(*range.start()), u64::from(*range.end()))?;
         u32::try_from(n).map_err(|e| e.to_string())
+    }
+}
+
+/// An address of the host with a port.
+pub(super) fn socket_addr(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(addr) if addr.port() != 0 => Ok(addr),
+        Ok(_) => Err("port 0 is no port".to_owned()),
+        Err(_) => Err("not an address with a port, such as 127.0.0.1:9464".to_owned()),
     }
 }
 

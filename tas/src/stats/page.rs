@@ -81,7 +81,7 @@ impl StatsPage {
         Self::create_in(Path::new("/dev/shm"), cores)
     }
 
-    fn create_in(dir: &Path, cores: u32) -> Result<StatsPage, StatsError> {
+    pub(crate) fn create_in(dir: &Path, cores: u32) -> Result<StatsPage, StatsError> {
         let groups = Group::all();
         let rows = [cores, 1, TENANTS_MAX as u32];
         let (descriptions, len) = lay_out(&groups, rows);
@@ -105,6 +105,26 @@ impl StatsPage {
             apps: Arc::new(SharedTable::map_table(&mapping, app.values_at, words(app))?),
             path,
         })
+    }
+}
+
+impl StatsPage {
+    /// The rows in use of each group, each with a number for each column.
+    pub fn rows(&self) -> [Vec<Vec<u64>>; 3] {
+        let core = |core: &Placed<CoreCounters>| core.each().map(|(_, value)| value).collect();
+        let slow = (0..self.slow.count()).map(|index| self.slow.load(index));
+        let columns = AppValues::columns().len() as u32;
+        let apps = (0..self.apps.count() / columns).map(|row| {
+            let at = row * columns;
+            (at..at + columns)
+                .map(|index| self.apps.load(index))
+                .collect::<Vec<u64>>()
+        });
+        [
+            self.cores.iter().map(core).collect(),
+            vec![slow.collect()],
+            apps.filter(|row| row.first() != Some(&0)).collect(),
+        ]
     }
 }
 
