@@ -130,13 +130,6 @@ pub fn bars(title: &str, marks: &[(f64, &str)], bars: &[Bar]) -> String {
         .max(f64::MIN_POSITIVE);
     let px = |value: f64| LABELS + value / longest * (WIDTH - LABELS - NOTES);
     let mut svg = Svg::new(height, title);
-    for (index, bar) in bars.iter().enumerate() {
-        let y = TOP + 20.0 + STEP * index as f64;
-        svg.text(LABELS - 8.0, y + 15.0, "end", &bar.label);
-        let end = px(bar.value.unwrap_or(0.0));
-        svg.rectangle((LABELS, y + 2.0), (end - LABELS, STEP - 8.0), colour(0));
-        svg.text(end + 8.0, y + 15.0, "start", &bar.note);
-    }
     for (value, name) in marks {
         svg.line(
             (px(*value), TOP + 14.0),
@@ -144,6 +137,13 @@ pub fn bars(title: &str, marks: &[(f64, &str)], bars: &[Bar]) -> String {
             "#d95f02",
         );
         svg.text(px(*value), TOP + 8.0, "middle", name);
+    }
+    for (index, bar) in bars.iter().enumerate() {
+        let y = TOP + 20.0 + STEP * index as f64;
+        svg.text(LABELS - 8.0, y + 15.0, "end", &bar.label);
+        let end = px(bar.value.unwrap_or(0.0));
+        svg.rectangle((LABELS, y + 2.0), (end - LABELS, STEP - 8.0), colour(0));
+        svg.text(end + 8.0, y + 15.0, "start", &bar.note);
     }
     svg.end()
 }

@@ -1,10 +1,12 @@
 //! The program under load: echo client and server in one (`tests/c/bench`).
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use tas_tools::stats::{Group, Kind, Stats};
 
 use crate::machine::Machine;
 use crate::plan::Load;
@@ -56,13 +58,20 @@ pub struct Echo {
     pub ramp_ms: f64,
     /// Calls and connections that failed.
     pub errors: u64,
+    /// What the service's counters of cores grew by meanwhile.
+    #[serde(default)]
+    pub core: BTreeMap<String, u64>,
 }
 
 impl Echo {
-    /// Cycles of the fast path's CPU for each request, those spent waiting
-    /// included.
+    /// Cycles of the fast path for each request, of turns with work to do.
     pub fn cycles_per_request(&self) -> f64 {
-        self.tsc_mhz * 1e6 / self.requests_per_s
+        self.counted("busy_cycles") as f64 / self.requests as f64
+    }
+
+    /// What a counter of the service's cores grew by.
+    pub fn counted(&self, name: &str) -> u64 {
+        self.core.get(name).copied().unwrap_or(0)
     }
 }
 
@@ -83,9 +92,10 @@ pub fn echo(machine: &Machine, load: Load, times: Times, check: bool) -> Result<
     if check {
         args.push("--check".into());
     }
-    let (mut program, line) = run(machine, &args, times)?;
+    let (mut program, line, core) = run(machine, &args, times)?;
     program.finish(GRACE)?;
-    let echo: Echo = serde_json::from_str(&line).with_context(|| format!("it said {line}"))?;
+    let mut echo: Echo = serde_json::from_str(&line).with_context(|| format!("it said {line}"))?;
+    echo.core = core;
     ensure!(echo.requests > 0, "no request was answered");
     Ok(echo)
 }
@@ -93,7 +103,7 @@ pub fn echo(machine: &Machine, load: Load, times: Times, check: bool) -> Result<
 /// Runs connect with `in_flight` connections at a time.
 pub fn connect(machine: &Machine, in_flight: u32, times: Times) -> Result<Connect> {
     let args = ["--mode=connect".into(), format!("--conns={in_flight}")];
-    let (mut program, line) = run(machine, &args, times)?;
+    let (mut program, line, _) = run(machine, &args, times)?;
     program.finish(GRACE)?;
     let connect: Connect =
         serde_json::from_str(&line).with_context(|| format!("it said {line}"))?;
@@ -106,7 +116,7 @@ pub fn connect(machine: &Machine, in_flight: u32, times: Times) -> Result<Connec
 pub fn hold(machine: &Machine, load: Load, times: Times) -> Result<Process> {
     let mut args = echo_args(load);
     args.push("--hold".into());
-    run(machine, &args, times).map(|(program, _)| program)
+    run(machine, &args, times).map(|(program, ..)| program)
 }
 
 fn echo_args(load: Load) -> Vec<String> {
@@ -117,7 +127,13 @@ fn echo_args(load: Load) -> Vec<String> {
     ]
 }
 
-fn run(machine: &Machine, args: &[String], times: Times) -> Result<(Process, String)> {
+/// Starts the program and waits for its result, and for what the service
+/// counted while it measured.
+fn run(
+    machine: &Machine,
+    args: &[String],
+    times: Times,
+) -> Result<(Process, String, BTreeMap<String, u64>)> {
     let program = crate::product("target/tests/loopback")?;
     let mut command = process::command(&program, Some(machine.app_cpu));
     command
@@ -127,8 +143,26 @@ fn run(machine: &Machine, args: &[String], times: Times) -> Result<(Process, Str
         .arg(format!("--ms={}", times.ms))
         .args(args)
         .stdin(Stdio::piped());
+    let stats = Stats::open().context("no counters")?;
     let mut program = Process::start("loopback", command)?;
-    let measuring = Duration::from_millis(times.warmup_ms + times.ms);
-    let line = program.wait_for(RAMP + measuring + GRACE, |line| line.starts_with('{'))?;
-    Ok((program, line))
+    let warmup = Duration::from_millis(times.warmup_ms);
+    program.wait_for(RAMP + warmup + GRACE, |line| line == "measuring")?;
+    let before = stats.read()?.group("core");
+    let measuring = Duration::from_millis(times.ms);
+    let line = program.wait_for(measuring + GRACE, |line| line.starts_with('{'))?;
+    let after = stats.read()?.group("core");
+    Ok((program, line, growth(&before, &after)))
+}
+
+/// What counters grew by, of those that did.
+fn growth(before: &Group, after: &Group) -> BTreeMap<String, u64> {
+    let counters = after.columns.iter().filter(|c| c.kind == Kind::Counter);
+    counters
+        .map(|column| {
+            let name = column.name.clone();
+            let grown = after.total(&name).wrapping_sub(before.total(&name));
+            (name, grown)
+        })
+        .filter(|(_, grown)| *grown > 0)
+        .collect()
 }

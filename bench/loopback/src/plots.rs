@@ -146,6 +146,7 @@ mod tests {
             busy: 0.5,
             ramp_ms: 1.0,
             errors: 0,
+            core: [("busy_cycles".to_owned(), 3_000_000_000)].into(),
         };
         let cells = plan::original().into_iter().chain(plan::matrix());
         Results {

@@ -92,7 +92,7 @@ fn original(results: &Results) -> String {
                 text,
                 "{}{} | {theirs} | {ratio} | {} | {} | {their_p50} | {} | {} |",
                 thousands(run.requests_per_s),
-                silent(run),
+                remarks(run),
                 thousands(run.cycles_per_request()),
                 round_trip(run, run.p50_us),
                 round_trip(run, run.p99_us),
@@ -148,7 +148,7 @@ fn matrix_row(text: &mut String, row: &Measured<Cell, Echo>) {
             text,
             "{}{} | {} | {} | {} | {} | {} |",
             thousands(run.requests_per_s),
-            silent(run),
+            remarks(run),
             thousands(run.cycles_per_request()),
             round_trip(run, run.p50_us),
             round_trip(run, run.p90_us),
@@ -212,12 +212,22 @@ fn failure(reason: &Option<String>) -> String {
     format!("FAILED: {}", reason.as_deref().unwrap_or("no result"))
 }
 
-/// Connections that got no response at all are worth a remark: a stall, or a
-/// round that takes longer than the measurement.
-fn silent(run: &Echo) -> String {
-    match run.silent_connections {
-        0 => String::new(),
-        n => format!(" ({} connections silent)", thousands(n as f64)),
+/// Worth a remark: connections that got no response at all, because of a stall
+/// or of a round that takes longer than the measurement; and retransmission
+/// timeouts, if there are many.
+fn remarks(run: &Echo) -> String {
+    let timeouts = run.counted("timeouts");
+    let mut remarks = Vec::new();
+    if run.silent_connections > 0 {
+        let silent = thousands(run.silent_connections as f64);
+        remarks.push(format!("{silent} connections silent"));
+    }
+    if timeouts > run.requests / 100 {
+        remarks.push(format!("{} timeouts", thousands(timeouts as f64)));
+    }
+    match remarks.as_slice() {
+        [] => String::new(),
+        remarks => format!(" ({})", remarks.join(", ")),
     }
 }
 

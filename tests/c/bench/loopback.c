@@ -7,7 +7,8 @@
  *   loopback --mode=connect --ip=ADDR [--conns=N]
  *
  * echo keeps `pending` requests in flight on each of `conns` connections;
- * connect opens and closes, `conns` at a time. Prints one line of JSON.
+ * connect opens and closes, `conns` at a time. Prints
+ * "measuring" when counting begins, and one line of JSON at the end.
  *
  * Round trips: on each connection one request at a time is timed, from the
  * poll whose events led to it to the poll that brought the end of its answer.
@@ -638,6 +639,8 @@ int main(int argc, char *argv[])
     start_clients();
   warm_up();
   forget_what_was();
+  puts("measuring");
+  fflush(stdout);
   uint64_t start = now_ns(), cycles = __rdtsc();
   run_for(set.ms);
   double seconds = (double)(now_ns() - start) / 1e9;
