@@ -33,7 +33,7 @@ endif
 
 LIBRARIES := lib/libtas.so
 UTILS := lib/utils/rng.o lib/utils/timeout.o lib/utils/utils.o
-TOOLS := statetool tracetool tas-top
+TOOLS := statetool tracetool scaletool tas-top
 PRODUCTS := tas/tas $(LIBRARIES) $(UTILS) $(addprefix tools/,$(TOOLS))
 # What is installed in SBINDIR, each with a manual page and completions.
 COMMANDS := tas $(addprefix tas-,$(TOOLS:tas-%=%))

@@ -12,9 +12,9 @@ fail() {
 }
 
 make -s install DESTDIR="$root" PREFIX=/opt/tas
-for file in sbin/tas sbin/tas-statetool sbin/tas-tracetool sbin/tas-top lib/libtas.so \
-    lib/pkgconfig/tas.pc include/tas_ll.h include/utils.h share/man/man8/tas.8 \
-    share/man/man8/tas-tracetool.8 share/man/man8/tas-top.8 \
+for file in sbin/tas sbin/tas-statetool sbin/tas-tracetool sbin/tas-scaletool sbin/tas-top \
+    lib/libtas.so lib/pkgconfig/tas.pc include/tas_ll.h include/utils.h share/man/man8/tas.8 \
+    share/man/man8/tas-tracetool.8 share/man/man8/tas-scaletool.8 share/man/man8/tas-top.8 \
     share/bash-completion/completions/tas share/zsh/site-functions/_tas-statetool; do
     [ -s "$root/opt/tas/$file" ] || fail "$file is missing"
 done

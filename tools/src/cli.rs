@@ -11,6 +11,7 @@ pub fn commands() -> Vec<(&'static str, clap::Command)> {
     [
         ("tas-statetool", Statetool::command()),
         ("tas-tracetool", Tracetool::command()),
+        ("tas-scaletool", Scaletool::command()),
         ("tas-top", Top::command()),
     ]
     .map(|(name, command)| (name, command.name(name)))
@@ -79,6 +80,18 @@ pub struct Tracetool {
     #[arg(long, short, conflicts_with = "action")]
     pub follow: bool,
 }
+
+/// Asks the running service for a number of fast-path cores.
+#[derive(Debug, Parser)]
+#[command(name = "scaletool", version, after_help = SCALING)]
+pub struct Scaletool {
+    /// Cores that are to be on: 1 to the service's --fp-cores-max
+    #[arg(value_name = "CORES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub cores: u32,
+}
+
+const SCALING: &str = "With autoscaling the number holds for 10 seconds; then the load decides \
+    again.\n\nMay be used by whoever may attach applications to the service.";
 
 /// Shows the running service's cores, applications and connections, with rates, drops and
 /// retransmissions; h explains the keys.

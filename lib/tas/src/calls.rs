@@ -1,5 +1,7 @@
 //! What an application asks for: open, listen, accept, send, close, move.
 
+use std::time::{Duration, Instant};
+
 use tas_abi::appif::{
     AppoutAcceptConn, AppoutConnClose, AppoutConnMove, AppoutConnOpen, AppoutListenOpen, AppoutMsg,
     AppoutReqScale, KERNEL_APPOUT_CLOSE_RESET, KERNEL_APPOUT_LISTEN_REUSEPORT,
@@ -10,7 +12,10 @@ use crate::conn::{self, RESET, Status, TX_EOS};
 use crate::context::{self, Step};
 use crate::error::{Error, Result};
 use crate::ffi::{ConnRef, ListenerRef};
-use crate::{pending, service};
+use crate::{kernel_poll, pending, service};
+
+/// Between two looks for an answer.
+const ANSWER_PAUSE: Duration = Duration::from_millis(1);
 
 /// State of a listener that is not in use.
 pub const LISTEN_CLOSED: u8 = 0;
@@ -277,4 +282,22 @@ pub fn scale(ctx: &mut FlextcpContext, cores: u32) -> Result<()> {
         ctx,
         AppoutMsg::ReqScale(AppoutReqScale { num_cores: cores }),
     )
+}
+
+/// Asks for a number of fast-path cores and waits for the answer, on a context that is used for
+/// nothing else: other answers are lost.
+///
+/// # Errors
+/// `EINVAL` when there are not so many cores, `ETIMEDOUT` without an answer in time.
+pub fn scale_and_wait(ctx: &mut FlextcpContext, cores: u32, timeout: Duration) -> Result<()> {
+    scale(ctx, cores)?;
+    let end = Instant::now() + timeout;
+    loop {
+        match kernel_poll::take_scaled(ctx) {
+            Some(0) => return Ok(()),
+            Some(status) => return Err(Error::expected(status.saturating_neg())),
+            None if Instant::now() >= end => return Err(Error::expected(libc::ETIMEDOUT)),
+            None => std::thread::sleep(ANSWER_PAUSE),
+        }
+    }
 }

@@ -36,6 +36,20 @@ pub(crate) fn answers_wait(ctx: &FlextcpContext) -> bool {
     queues::kout(ctx).is_some_and(|queue| queue.ready(ctx.kout_head.wrapping_mul(KERNEL_ENTRY)))
 }
 
+/// Takes answers up to the one to a request for cores, and returns its status.
+pub(crate) fn take_scaled(ctx: &mut FlextcpContext) -> Option<i32> {
+    loop {
+        let queue = queues::kout(ctx)?;
+        let mut pos = ctx.kout_head.wrapping_mul(KERNEL_ENTRY);
+        let entry = queue.pop(&mut pos)?;
+        ctx.kout_head = pos / KERNEL_ENTRY;
+        if let Ok(AppinMsg::StatusReqScale(m)) = AppinMsg::try_from(KernelAppin::from_bytes(&entry))
+        {
+            return Some(m.status);
+        }
+    }
+}
+
 fn deliver(ctx: &mut FlextcpContext, msg: AppinMsg, out: &mut Events<'_>) -> Step {
     match msg {
         AppinMsg::ConnOpened(m) => match ConnRef::from_opaque(m.opaque) {

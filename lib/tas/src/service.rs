@@ -60,6 +60,14 @@ pub fn connect() -> Result<()> {
     Ok(())
 }
 
+/// Connects and makes everything ready for contexts, as `flextcp_init` does.
+///
+/// # Errors
+/// There is no service, or it is not ready. The reason is on stderr.
+pub fn init() -> Result<()> {
+    seams::init()
+}
+
 /// Maps the service's information and the memory shared with it; both stay
 /// mapped.
 pub fn map_regions() -> Result<Regions> {

@@ -28,6 +28,7 @@ pub enum Memory {
 #[derive(Clone, Debug)]
 pub struct TasOptions {
     cores: usize,
+    queues: Option<usize>,
     memory: Memory,
     vdev: Option<String>,
     descriptors: Option<usize>,
@@ -38,6 +39,7 @@ impl Default for TasOptions {
     fn default() -> TasOptions {
         TasOptions {
             cores: 1,
+            queues: None,
             memory: Memory::Plain,
             vdev: None,
             descriptors: None,
@@ -53,9 +55,15 @@ impl TasOptions {
         TasOptions::default()
     }
 
-    /// Number of fast-path cores, and of queues of the port.
+    /// Number of fast-path cores.
     pub fn cores(mut self, cores: usize) -> TasOptions {
         self.cores = cores;
+        self
+    }
+
+    /// Number of queues of the port; otherwise one for each core.
+    pub fn queues(mut self, queues: usize) -> TasOptions {
+        self.queues = Some(queues);
         self
     }
 
@@ -95,6 +103,7 @@ impl TasOptions {
         let lcores: Vec<String> = (0..=self.cores)
             .map(|lcore| format!("{lcore}@{}", lcore % cpus))
             .collect();
+        let queues = self.queues.unwrap_or(self.cores);
         let mut args = vec![
             format!("--ip-addr={}/24", side.ip()),
             format!("--fp-cores-max={}", self.cores),
@@ -103,10 +112,9 @@ impl TasOptions {
             "--dpdk-extra=--no-pci".into(),
             match &self.vdev {
                 Some(vdev) => format!("--dpdk-extra=--vdev={vdev}"),
-                None => format!(
-                    "--dpdk-extra=--vdev=net_af_packet0,iface={INTERFACE},qpairs={}",
-                    self.cores
-                ),
+                None => {
+                    format!("--dpdk-extra=--vdev=net_af_packet0,iface={INTERFACE},qpairs={queues}")
+                }
             },
             format!("--dpdk-extra=--lcores={}", lcores.join(",")),
         ];
@@ -184,6 +192,36 @@ impl<'a> Tas<'a> {
             .lines()
             .filter(|line| line.starts_with("flow "))
             .count()
+    }
+
+    /// The core of each flow group, as tools see it. Only without huge pages.
+    ///
+    /// # Panics
+    /// When the service does not run any more.
+    pub fn groups(&self) -> Vec<u16> {
+        const PLACE: &str = "-j18889024";
+        let args = ["-An", "-v", "-tu1", PLACE, "-N128", "/dev/shm/tas_internal"];
+        let table = self.net.run(self.side, "od", args);
+        let numbers = table.out.split_whitespace();
+        numbers.map(|n| n.parse().expect("a number")).collect()
+    }
+
+    /// Cores that are on.
+    ///
+    /// # Panics
+    /// As [`Tas::groups`].
+    pub fn cores_on(&self) -> usize {
+        let groups = self.groups();
+        usize::from(groups.into_iter().max().unwrap_or(0)) + 1
+    }
+
+    /// Asks for a number of cores.
+    pub fn scale(&self, cores: usize) -> Finished {
+        let tool = product("tools/scaletool");
+        let args = [cores.to_string()];
+        self.net
+            .start(self.side, tool, args)
+            .finish(Duration::from_secs(20))
     }
 
     /// Ends the service in order, and returns what it wrote.
