@@ -117,7 +117,9 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
         extra: config.dpdk_extra.clone(),
         cores,
     })?;
-    let (port, queues) = Port::open(&eal, cores as u16, port_conf(config))?;
+    let (mut port, queues) = Port::open(&eal, cores as u16, port_conf(config))?;
+    let addresses: Vec<_> = config.addresses.iter().map(|addr| addr.ip).collect();
+    port.keep_from_kernel(&addresses);
     let cycles = PollCycles::new(config, clock);
 
     // The first token owns every flow state at first: the slow path's.
@@ -134,7 +136,7 @@ pub fn run(config: &Config) -> Result<(), ServiceError> {
         steering: Arc::clone(&steering),
         arena: Arc::clone(&memory.arena),
         params: tcp_params(config),
-        addresses: config.addresses.iter().map(|addr| addr.ip).collect(),
+        addresses,
         port: port.info().clone(),
         checksum_offload: config.fp.xsum_offload,
         slow_owner: slow_token.id(),

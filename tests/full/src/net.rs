@@ -92,6 +92,42 @@ impl Net {
         );
     }
 
+    /// Sets the MTU of the machine's end of the cable, in bytes. The cable drops what is larger
+    /// than the receiving end's.
+    pub fn set_mtu(&self, side: Side, mtu: u16) {
+        self.ip(side, &format!("link set {INTERFACE} mtu {mtu}"));
+    }
+
+    /// Frames and bytes that the machine's end of the cable has received.
+    ///
+    /// # Panics
+    /// When the kernel does not tell.
+    pub fn received(&self, side: Side) -> (u64, u64) {
+        let table = self.run(side, "cat", ["/proc/net/dev"]).out;
+        let counts: Vec<u64> = table
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(INTERFACE)?.strip_prefix(':'))
+            .flat_map(str::split_whitespace)
+            .filter_map(|count| count.parse().ok())
+            .collect();
+        (counts[1], counts[0])
+    }
+
+    /// Packets that reached the IP layer of the machine's Linux stack.
+    ///
+    /// # Panics
+    /// When the kernel does not tell.
+    pub fn ip_received(&self, side: Side) -> u64 {
+        let table = self.run(side, "cat", ["/proc/net/snmp"]).out;
+        let mut lines = table.lines().filter_map(|line| line.strip_prefix("Ip: "));
+        let (names, counts) = (lines.next().unwrap(), lines.next().unwrap());
+        names
+            .split_whitespace()
+            .zip(counts.split_whitespace())
+            .find_map(|(name, count)| (name == "InReceives").then(|| count.parse().unwrap()))
+            .expect("InReceives")
+    }
+
     /// A command that runs on a machine.
     pub fn command(&self, side: Side, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");

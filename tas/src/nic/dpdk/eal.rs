@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fds::Snapshot;
-use super::{NicError, error_text, last_error};
+use super::{NicError, error_text, interface, last_error, packet};
 
 /// Megabytes of memory without huge pages: a base, and for each core. The
 /// EAL's own 64 MB would not hold two queues' buffers for jumbo frames.
@@ -48,8 +48,8 @@ pub(super) struct EalShared {
     pub(super) shared_cpu: bool,
     /// Frame sources opened by drivers when they were probed.
     pub(super) probed_sources: Vec<RawFd>,
-    /// Bytes of a net_af_packet ring frame (`framesz=`), when given.
-    pub(super) packet_frame_size: Option<usize>,
+    /// Bytes of a slot in net_af_packet's rings, unless its default.
+    pub(super) packet_slot: Option<usize>,
     /// Buffers may still be in use, so DPDK's memory must stay mapped.
     pub(super) memory_in_use: AtomicBool,
     /// DPDK's directory of run-time files, when its name was chosen here.
@@ -61,6 +61,10 @@ pub(super) struct EalShared {
 impl Eal {
     /// Starts DPDK.
     pub fn init(options: &EalOptions) -> Result<Eal, NicError> {
+        let options = &EalOptions {
+            extra: packet::fit_slots(&options.extra, interface::mtu_by_name),
+            ..options.clone()
+        };
         let prefix = default_file_prefix(&options.extra);
         let arguments = arguments(options, prefix.as_deref())?;
         let cpus = allowed_cpus();
@@ -77,7 +81,7 @@ impl Eal {
             workers: workers.into_iter().take(options.cores).collect(),
             shared_cpu: share_cpu(&used),
             probed_sources,
-            packet_frame_size: packet_frame_size(&options.extra),
+            packet_slot: packet::given_slot(&options.extra),
             memory_in_use: AtomicBool::new(false),
             runtime_dir: prefix.and_then(|p| runtime_dir(&p)),
             _arguments: arguments,
@@ -213,7 +217,9 @@ fn arguments(options: &EalOptions, prefix: Option<&str>) -> Result<Vec<CString>,
 
 fn no_huge_megabytes(options: &EalOptions) -> usize {
     // 4 KiB buffers per core at the size of a ring frame.
-    let frames = packet_frame_size(&options.extra).unwrap_or(0).div_ceil(256);
+    let frames = packet::given_slot(&options.extra)
+        .unwrap_or(0)
+        .div_ceil(256);
     NO_HUGE_BASE_MB + options.cores * NO_HUGE_CORE_MB.max(2 * frames)
 }
 
@@ -260,17 +266,6 @@ fn runtime_dir(prefix: &str) -> Option<PathBuf> {
     };
     let dir = PathBuf::from(dir.to_str().ok()?);
     (dir.file_name()? == prefix).then_some(dir)
-}
-
-/// `framesz=` of a net_af_packet device among the arguments, in bytes. The
-/// driver refuses packet buffers smaller than that, and does not report it.
-fn packet_frame_size(extra: &[String]) -> Option<usize> {
-    extra
-        .iter()
-        .filter(|a| a.contains("net_af_packet"))
-        .flat_map(|a| a.split(','))
-        .filter_map(|part| part.strip_prefix("framesz=")?.parse().ok())
-        .max()
 }
 
 fn start(arguments: &[CString], no_huge: bool) -> Result<(), NicError> {

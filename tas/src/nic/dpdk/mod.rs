@@ -9,6 +9,9 @@
 
 mod eal;
 mod fds;
+mod interface;
+mod kernel;
+mod packet;
 mod port;
 mod queue;
 

@@ -2,8 +2,8 @@
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::iter;
-use std::mem;
-use std::os::fd::RawFd;
+use std::net::Ipv4Addr;
+use std::os::fd::{OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,20 +16,20 @@ use tas_wire::MacAddr;
 use super::eal::{Eal, EalShared};
 use super::fds::Snapshot;
 use super::queue::{DpdkQueue, QueueDrops, TxLock, WakeSource};
-use super::{NicError, error_text, last_error};
+use super::{NicError, error_text, interface, kernel, last_error, packet};
 use crate::nic::{BURST, PortInfo, PortStats, Redirect, Rss};
 use crate::types::CoreId;
 
-/// The driver whose sockets are found by what the EAL opened while probing.
-const AF_PACKET: &str = "net_af_packet";
-
-/// `framesz=` of net_af_packet when it is not given, and the part of it that
-/// the kernel's header and alignment take, in bytes.
-const PACKET_FRAME_SIZE: usize = 2048;
-const PACKET_FRAME_HEADER: usize = 96;
+/// The driver on top of AF_XDP sockets, and what the kernel keeps free in front of each frame it
+/// receives there, in bytes.
+const AF_XDP: &str = "net_af_xdp";
+const XDP_HEADROOM: usize = 256;
 
 /// Ethernet header, two VLAN tags and the FCS, in bytes.
 const ETHERNET_OVERHEAD: usize = 14 + 2 * 4 + 4;
+
+/// To multiples of this many bytes, and by as many, pools grow buffers.
+const CACHE_LINE: usize = 64;
 
 /// Receive buffer sizes are multiples of this, as some hardware demands.
 const BUFFER_GRANULE: usize = 1024;
@@ -67,6 +67,10 @@ pub struct PortConf {
 pub struct Port {
     shared: Arc<PortShared>,
     info: PortInfo,
+    /// The kernel interface of which the port gets copies of what the kernel receives.
+    tapped: Option<u32>,
+    /// Keeps the kernel's own stack from what is received for the service.
+    _kept_from_kernel: Option<OwnedFd>,
 }
 
 /// The redirection table of an open port.
@@ -121,13 +125,34 @@ impl Port {
             rx_checksum_offload: opened.caps.rx_csum,
             driver: setup.driver(),
         };
+        let tapped =
+            (setup.is_af_packet() && setup.info.if_index != 0).then_some(setup.info.if_index);
         let (shared, queues) = setup.finish(opened);
-        Ok((Port { shared, info }, queues))
+        let port = Port {
+            shared,
+            info,
+            tapped,
+            _kept_from_kernel: None,
+        };
+        Ok((port, queues))
     }
 
     /// What is known of the port.
     pub fn info(&self) -> &PortInfo {
         &self.info
+    }
+
+    /// The service answers for `addresses`: where the port only gets copies of what the kernel
+    /// receives, spares the kernel packets to them, as long as the port is open.
+    pub fn keep_from_kernel(&mut self, addresses: &[Ipv4Addr]) {
+        let Some(interface) = self.tapped else {
+            return;
+        };
+        match kernel::drop_packets_to(addresses, interface) {
+            Ok(link) => self._kept_from_kernel = Some(link),
+            // It only costs time, as before Linux 6.6.
+            Err(error) => log::debug!("the kernel sees the service's packets, too: {error}"),
+        }
     }
 
     /// Counters of the port.
@@ -272,7 +297,11 @@ impl Setup {
     }
 
     fn is_af_packet(&self) -> bool {
-        self.driver() == AF_PACKET
+        self.driver() == packet::DRIVER
+    }
+
+    fn is_af_xdp(&self) -> bool {
+        self.driver() == AF_XDP
     }
 
     fn failed(&self, step: &'static str, reason: String) -> NicError {
@@ -351,9 +380,10 @@ impl Setup {
         let Some(mtu) = wanted.or(inherited) else {
             return Ok(());
         };
-        // net_af_packet sends and receives whatever its interface does, but
-        // refuses to be told of more than 1500.
-        let as_it_is = self.is_af_packet() && inherited.is_some_and(|limit| mtu <= limit);
+        // These send and receive whatever their interface does. Told so, net_af_packet refuses
+        // more than 1500, and net_af_xdp sets the interface's MTU.
+        let on_interface = self.is_af_packet() || self.is_af_xdp();
+        let as_it_is = on_interface && inherited.is_some_and(|limit| mtu <= limit);
         if mtu == self.info.mtu || as_it_is {
             self.info.mtu = mtu;
             return Ok(());
@@ -378,33 +408,44 @@ impl Setup {
     /// The MTU of the kernel interface under the port, when there is one:
     /// drivers on top of the kernel report 1500 whatever it is.
     fn inherited_mtu(&self) -> Option<u16> {
-        let mtu = interface_mtu(self.info.if_index)?;
+        let mtu = interface::mtu_by_index(self.info.if_index)?;
+        let most = match self.info.max_mtu {
+            0 => usize::from(u16::MAX),
+            max => usize::from(max),
+        };
         let limit = if self.is_af_packet() {
-            self.packet_frame_size() - PACKET_FRAME_HEADER
+            self.packet_slot() - packet::SLOT_HEADER
+        } else if self.is_af_xdp() {
+            // In what fits a page the driver does not count the link header, nor what pools add
+            // to align buffers and to spread them over memory channels.
+            most.saturating_sub(ETHERNET_OVERHEAD + 2 * CACHE_LINE)
         } else {
-            match self.info.max_mtu {
-                0 => usize::from(u16::MAX),
-                max => usize::from(max),
-            }
+            most
         };
         u16::try_from(mtu.min(limit)).ok()
     }
 
     /// Bytes of a frame in net_af_packet's rings, its header included.
-    fn packet_frame_size(&self) -> usize {
-        let given = self.shared.eal.packet_frame_size;
-        given.unwrap_or(PACKET_FRAME_SIZE).max(PACKET_FRAME_HEADER)
+    fn packet_slot(&self) -> usize {
+        let given = self.shared.eal.packet_slot;
+        given
+            .unwrap_or(packet::DEFAULT_SLOT)
+            .max(packet::SLOT_HEADER)
     }
 
     /// Bytes of data that one buffer takes: any frame in a single segment.
     fn data_room(&self) -> u16 {
         let mut room = usize::from(self.info.mtu) + ETHERNET_OVERHEAD;
         if self.is_af_packet() {
-            room = room.max(self.packet_frame_size());
+            room = room.max(self.packet_slot());
         }
-        let room = room
-            .next_multiple_of(BUFFER_GRANULE)
-            .max(2 * BUFFER_GRANULE);
+        room = if self.is_af_xdp() {
+            // A buffer with all its headers must fit a page, so nothing is rounded up.
+            (room + XDP_HEADROOM).max(2 * BUFFER_GRANULE)
+        } else {
+            room.next_multiple_of(BUFFER_GRANULE)
+                .max(2 * BUFFER_GRANULE)
+        };
         u16::try_from(room + dpdk_sys::TASNIC_MBUF_HEADROOM as usize).unwrap_or(u16::MAX)
     }
 
@@ -587,31 +628,4 @@ fn text(chars: &[c_char]) -> String {
     CStr::from_bytes_until_nul(&bytes)
         .map(|s| s.to_string_lossy().into_owned())
         .unwrap_or_default()
-}
-
-/// MTU of a kernel interface in this network namespace, in bytes.
-fn interface_mtu(index: u32) -> Option<usize> {
-    if index == 0 {
-        return None;
-    }
-    // SAFETY: an all-zero ifreq is valid; if_indextoname writes a terminated
-    // name of at most IF_NAMESIZE bytes, the size of ifr_name; the ioctl reads
-    // the name and writes ifru_mtu, which is read only when it succeeded; the
-    // socket is closed on every way out.
-    unsafe {
-        let mut request: libc::ifreq = mem::zeroed();
-        if libc::if_indextoname(index, request.ifr_name.as_mut_ptr()).is_null() {
-            return None;
-        }
-        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
-        if socket < 0 {
-            return None;
-        }
-        let ret = libc::ioctl(socket, libc::SIOCGIFMTU, &raw mut request);
-        libc::close(socket);
-        if ret != 0 {
-            return None;
-        }
-        usize::try_from(request.ifr_ifru.ifru_mtu).ok()
-    }
 }

@@ -65,22 +65,6 @@ fn an_argument_with_a_zero_byte_is_refused() {
 }
 
 #[test]
-fn ring_frame_size_is_read_from_the_device_arguments() {
-    let size = |arg: &str| packet_frame_size(&[arg.to_string()]);
-    assert_eq!(
-        size("--vdev=net_af_packet0,iface=a,framesz=4096"),
-        Some(4096)
-    );
-    assert_eq!(
-        size("net_af_packet0,framesz=8192,blocksz=65536"),
-        Some(8192)
-    );
-    assert_eq!(size("--vdev=net_af_packet0,iface=a"), None);
-    assert_eq!(size("--vdev=net_tap0,framesz=4096"), None);
-    assert_eq!(size("--vdev=net_af_packet0,framesz=x"), None);
-}
-
-#[test]
 fn example_maps_all_lcores_to_the_cpus_there_are() {
     assert_eq!(
         example_mapping(3, &[0, 1]),
