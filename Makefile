@@ -46,7 +46,7 @@ DOCS := doc/options.md doc/counters.md share/man share/completions
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-options \
 	check-install check-full check-instructions instructions-baseline \
-	check-loopback loopback bench plots
+	check-loopback loopback bench bench-veth plots
 
 all: $(PRODUCTS)
 
@@ -246,6 +246,12 @@ loopback: all
 
 bench: loopback
 	$(AS_ROOT) $(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- run --json $(BENCH_JSON)
+
+# Kinds of ports and MTUs on a veth pair, beside Linux sockets.
+bench-veth:
+	$(MAKE) deps
+	$(MAKE) all
+	tests/bench-veth.sh
 
 # Tables and charts in doc/, and the results that they show.
 plots:

@@ -3,186 +3,38 @@
 # network namespace, a load generator on Linux sockets in another, a veth pair
 # between them. Then the same with Linux sockets at both ends. Needs root; no
 # huge pages, no NIC. `sudo make demo` builds and calls it.
+#
+# Port type, MTU and intervals are what doc/performance.md found best on a veth
+# pair; both stacks have the same MTU and no offloads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Paths are absolute, since entering a namespace's mounts leaves this directory.
 root=$PWD
+script=demo
+# shellcheck source=tests/veth/lib.sh
+. tests/veth/lib.sh
 
-programs=$root/target/tests
 seconds=${TAS_DEMO_SECONDS:-2}
-tas_ip=10.77.0.1
-linux_ip=10.77.0.2
-port=7777
+mtu=${TAS_DEMO_MTU:-9000}
 sizes="64 1024 8192"
 connections=4
 pipelined=16
 
-fail() {
-    echo "demo: $*" >&2
-    exit 1
-}
+check_needs
+echo "* Two network namespaces, one for TAS and one for Linux, joined by a veth pair (MTU $mtu)."
+make_machines "$mtu"
 
-[ "$(id -u)" = 0 ] || fail "needs root, for network namespaces: sudo make demo"
-for tool in ip ethtool nsenter unshare; do
-    command -v "$tool" >/dev/null || fail "$tool is missing: make deps installs it"
-done
-[ -x tas/tas ] || fail "tas/tas is missing: run make"
-make -s -C tests/c/bench OUT="$programs"
-
-# --- Clean up, however this ends ----------------------------------------------
-
-work=$(mktemp -d)
-pids=()
-tas_pid=
-
-clean_up() {
-    local status=$? pid
-    trap - EXIT INT TERM HUP
-    # Latest first: what runs in a namespace before what keeps it. With the
-    # last process of a namespace go its interfaces and its /dev/shm.
-    for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
-        pid=${pids[i]}
-        kill "$pid" 2>/dev/null || continue
-        for _ in $(seq 50); do
-            kill -0 "$pid" 2>/dev/null || break
-            sleep 0.1
-        done
-        kill -9 "$pid" 2>/dev/null || true
-    done
-    wait 2>/dev/null || true
-    if [ "$status" != 0 ] && [ -s "$work/tas.out" ]; then
-        echo "demo: the service said:" >&2
-        tail -n 20 "$work/tas.out" >&2
-    fi
-    rm -rf "$work"
-    [ "$status" = 0 ] || echo "demo: FAILED" >&2
-    exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-
-# --- Two machines on one --------------------------------------------------------
-
-# Network and mounts of its own, kept by a process that only sleeps. It is ready
-# once that process has replaced unshare, which first makes the mounts private.
-new_machine() {
-    unshare --net --mount sleep 3600 &
-    pids+=($!)
-    machine=$!
-    for _ in $(seq 100); do
-        [ "$(cat /proc/$machine/comm 2>/dev/null)" = sleep ] && break
-        sleep 0.05
-    done
-    on "$machine" mount -t tmpfs -o size=2g tmpfs /dev/shm
-    on "$machine" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6' 2>/dev/null || true
-    on "$machine" ip link set lo up
-}
-
-on() {
-    local where=$1
-    shift
-    nsenter --target "$where" --net --mount -- "$@"
-}
-
-# The same in the background; the process started is the program itself.
-started=
-start_on() {
-    local where=$1
-    shift
-    exec 4>"$1"
-    shift
-    nsenter --target "$where" --net --mount -- "$@" >&4 2>&1 4>&- &
-    exec 4>&-
-    started=$!
-    pids+=("$started")
-}
-
-# A NIC would carry frames as they are on the wire: no checksums left to be
-# filled in, no segments of 64 KiB.
-plain_link() {
-    on "$1" ethtool -K veth0 tx off rx off tso off gso off gro off >/dev/null
-    on "$1" ip link set veth0 up
-}
-
-# wait_for SECONDS FILE TEXT PID
-wait_for() {
-    local end=$((SECONDS + $1))
-    until grep -q "$3" "$2" 2>/dev/null; do
-        kill -0 "$4" 2>/dev/null || { cat "$2" >&2; fail "ended before it said '$3'"; }
-        [ "$SECONDS" -lt "$end" ] || fail "did not say '$3' within $1 s"
-        sleep 0.05
-    done
-}
-
-stop() {
-    kill "$1"
-    wait "$1"
-}
-
-echo "* Two network namespaces, one for TAS and one for Linux, joined by a veth pair."
-new_machine
-tas_side=$machine
-new_machine
-linux_side=$machine
-on "$tas_side" ip link add veth0 type veth peer name veth0 netns "$linux_side"
-plain_link "$tas_side"
-plain_link "$linux_side"
-on "$linux_side" ip addr add "$linux_ip/24" dev veth0
-
-# --- The service ------------------------------------------------------------------
-
-# With a CPU for everyone, polling longer before sleeping is faster; where they
-# are shared, whoever polls takes the CPU from whoever has the work.
-cpus=$(nproc)
-if [ "$cpus" -ge 4 ]; then
-    poll_tas=1000 poll_app=1000
-else
-    poll_tas=50 poll_app=10
-fi
-options=(
-    "--ip-addr=$tas_ip/24"
-    --fp-no-hugepages --fp-no-xsumoffload --quiet
-    --tcp-rxbuf-len=262144 --tcp-txbuf-len=262144
-    --cc=const-rate
-    "--fp-poll-interval-tas=$poll_tas" "--fp-poll-interval-app=$poll_app"
-    --dpdk-extra=--no-huge --dpdk-extra=--no-pci
-    --dpdk-extra=--vdev=net_af_packet0,iface=veth0
-    "--dpdk-extra=--lcores=0@0,1@$((cpus > 1 ? 1 : 0))"
-)
+service_options net_af_packet0,iface=veth0
 echo "* The service takes the TAS end of the veth as its network port:"
 echo
 echo "    tas/tas \\"
 printf '        %s \\\n' "${options[@]}" | sed '$ s/ \\$//'
 echo
-start_on "$tas_side" "$work/tas.out" "$root/tas/tas" "${options[@]}"
-tas_pid=$started
-wait_for 30 "$work/tas.out" "TAS ready" "$tas_pid"
+start_service
 echo "  It says: $(grep "TAS ready" "$work/tas.out") (process $tas_pid). The Linux kernel has no address there:"
 echo "  $tas_ip is answered by TAS alone."
 
 # --- Measuring --------------------------------------------------------------------
-
-# echo_server STACK SIZE: on the TAS side, on either stack.
-echo_server() {
-    start_on "$tas_side" "$work/server.out" "$programs/echoserver_$1" "$port" 1 - 1024 "$2"
-    server=$started
-    wait_for 10 "$work/server.out" listening "$server"
-}
-
-# load SIZE PENDING CONNECTIONS: sets messages_s, mbit_s, p50, p99.
-load() {
-    local result messages duration
-    result=$(on "$linux_side" env TEST_DURATION="$seconds" TEST_WARMUP_MS=300 \
-        timeout $((seconds + 20)) "$programs/testclient_linux" "$tas_ip" "$port" 1 - \
-        "$1" "$2" "$3") || fail "the load generator failed: $result"
-    messages=$(sed -n 's/.*messages=\([0-9]*\).*/\1/p' <<<"$result")
-    duration=$(sed -n 's/.*seconds=\([0-9.]*\).*/\1/p' <<<"$result")
-    p50=$(sed -n 's/.*p50_us=\([0-9.]*\).*/\1/p' <<<"$result")
-    p99=$(sed -n 's/.*p99_us=\([0-9.]*\).*/\1/p' <<<"$result")
-    messages_s=$(awk "BEGIN { printf \"%.0f\", $messages / $duration }")
-    mbit_s=$(awk "BEGIN { printf \"%.0f\", $messages / $duration * $1 * 8 / 1e6 }")
-}
 
 measure() {
     local stack=$1 name=$2 size row
@@ -195,7 +47,7 @@ measure() {
         if [ "$stack" = ll ] && [ "$size" = 1024 ]; then
             show_flow
         fi
-        stop "$server" || [ $? = 143 ] || fail "the echo server ended with status $?"
+        stop_server
     done
 }
 
