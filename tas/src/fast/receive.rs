@@ -142,7 +142,7 @@ impl<Q: NicQueue> Core<Q> {
             }
             let checksum = match trust {
                 Trust::Port => {
-                    self.tx.trace.received(frame.data());
+                    self.tx.trace.received(|| frame.data());
                     frame.rx_checksum()
                 }
                 Trust::Verified => RxChecksum::Good,

@@ -152,17 +152,17 @@ impl Trace {
 
     /// A frame was received.
     #[inline]
-    pub fn received(&mut self, frame: &[u8]) {
+    pub fn received<'a>(&mut self, frame: impl FnOnce() -> &'a [u8]) {
         if self.events & RXPKT != 0 {
-            self.frame(FLEXNIC_TRACE_EV_RXPKT, frame);
+            self.frame(FLEXNIC_TRACE_EV_RXPKT, frame());
         }
     }
 
     /// A frame is given to the port.
     #[inline]
-    pub fn sent(&mut self, frame: &[u8]) {
+    pub fn sent<'a>(&mut self, frame: impl FnOnce() -> &'a [u8]) {
         if self.events & (TXPKT | TXACK | TXSEG) != 0 {
-            self.record_sent(frame);
+            self.record_sent(frame());
         }
     }
 
@@ -170,7 +170,10 @@ impl Trace {
     #[inline]
     pub fn segment(&mut self, id: FlowId, st: &FlowSt, segment: &Segment) {
         if self.events & RXFS != 0 {
-            self.record_segment(id, st, segment);
+            // Of a copy, so that the segment itself need not lie in memory when this is off;
+            // the same below.
+            let segment = *segment;
+            self.record_segment(id, st, &segment);
         }
     }
 
@@ -178,7 +181,8 @@ impl Trace {
     #[inline]
     pub fn app_update(&mut self, id: FlowId, context: ContextId, st: &FlowSt, bump: &AppBump) {
         if self.events & ATX != 0 {
-            self.record_app_update(id, context, st, bump);
+            let bump = *bump;
+            self.record_app_update(id, context, st, &bump);
         }
     }
 
@@ -186,7 +190,8 @@ impl Trace {
     #[inline]
     pub fn app_event(&mut self, id: FlowId, st: &FlowSt, entry: &Arx) {
         if self.events & ARX != 0 {
-            self.record_app_event(id, st, entry);
+            let entry = *entry;
+            self.record_app_event(id, st, &entry);
         }
     }
 

@@ -107,7 +107,8 @@ fn frame(payload: usize) -> Vec<u8> {
 
 fn do_all(trace: &mut Trace) {
     let st = flow();
-    trace.received(&frame(100));
+    let (data, ack) = (frame(100), frame(0));
+    trace.received(|| &data);
     trace.segment(FlowId(9), &st, &SEGMENT);
     trace.app_update(FlowId(9), ContextId(5), &st, &AppBump::default());
     let event = tas_abi::memif::ArxConnUpdate {
@@ -119,8 +120,8 @@ fn do_all(trace: &mut Trace) {
     };
     trace.app_event(FlowId(9), &st, &ArxMsg::ConnUpdate(event).into());
     trace.turn(FlowId(9), &st);
-    trace.sent(&frame(100));
-    trace.sent(&frame(0));
+    trace.sent(|| &data);
+    trace.sent(|| &ack);
     trace.retransmit(FlowId(9), &st);
 }
 

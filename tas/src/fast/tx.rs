@@ -214,8 +214,9 @@ impl<Q: NicQueue> TxPath<Q> {
     }
 
     fn push(&mut self, frame: Q::Frame) {
-        self.trace.sent(frame.data());
         // There is room: `ready` said so for the one spare frame that exists.
         let _ = self.batch.try_push(frame);
+        self.trace
+            .sent(|| self.batch.last().map(Frame::data).unwrap_or_default());
     }
 }
