@@ -14,6 +14,8 @@ use crate::nic::{BURST, Frame, Frames, NicQueue, RxChecksum};
 use crate::proto::{End, Flow, Notice, Received, Segment};
 use crate::types::{FlowId, Micros};
 
+/// Bursts in one turn.
+const BURSTS: usize = 4;
 /// Frames ahead whose bytes are fetched while one is parsed.
 const AHEAD: usize = 4;
 /// Flows ahead that are fetched while the timers of one are looked at.
@@ -117,19 +119,34 @@ fn payload_at(frame: &[u8], packet: &TcpPacket<'_>) -> u16 {
 const RX_BASE_MASK: u64 = !63;
 
 impl<Q: NicQueue> Core<Q> {
-    /// Takes a burst from the port.
+    /// Takes what the port has received. Full bursts are followed by others: more may be sent in
+    /// a turn than a burst holds, and on a port that is looped back all of it comes in again.
     pub(super) fn receive(&mut self) -> bool {
+        let first = self.receive_burst();
+        let mut last = first;
+        for _ in 1..BURSTS {
+            if last < BURST {
+                break;
+            }
+            last = self.receive_burst();
+        }
+        first > 0
+    }
+
+    /// Takes a burst from the port; returns how many frames.
+    #[inline]
+    fn receive_burst(&mut self) -> usize {
         let mut frames = Frames::<Q::Frame>::new();
         let count = self.nic.rx_burst(&mut frames);
         if count == 0 {
-            return false;
+            return 0;
         }
         self.counters.rx_frames.add(count as u64);
         for frame in frames.iter().take(AHEAD) {
             frame.prefetch();
         }
         self.take_frames(&mut frames, Trust::Port);
-        true
+        count
     }
 
     /// Gives the frames of a burst to whom they belong.

@@ -20,7 +20,7 @@ pub struct Schedule {
     /// Flows that may send now, in turn.
     pub ready: VecDeque<FlowId>,
     /// Flows that owe an acknowledgement at the end of the batch.
-    pub acks: Vec<FlowId>,
+    pub acks: VecDeque<FlowId>,
     /// Flows with news for their application.
     pub notices: Vec<FlowId>,
 }
@@ -32,7 +32,7 @@ impl Schedule {
             timers: Wheel::new(flows, TIMER_TICK_SHIFT, now),
             paced: Wheel::new(flows, PACE_TICK_SHIFT, now),
             ready: VecDeque::new(),
-            acks: Vec::new(),
+            acks: VecDeque::new(),
             notices: Vec::new(),
         }
     }
@@ -42,7 +42,7 @@ impl Schedule {
     pub fn ack(&mut self, flow: FlowId, app: &mut AppState) {
         if !app.ack_queued {
             app.ack_queued = true;
-            self.acks.push(flow);
+            self.acks.push_back(flow);
         }
     }
 

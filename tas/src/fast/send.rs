@@ -6,7 +6,7 @@ use super::Core;
 use super::counters::CoreCounters;
 use super::slot::FlowSlot;
 use super::tx::{TxPath, TxRing};
-use crate::nic::NicQueue;
+use crate::nic::{BURST, NicQueue};
 use crate::proto::{Flow, SegmentPlan};
 use crate::types::{FlowId, Micros};
 use tas_abi::memif::FlowSt;
@@ -15,6 +15,9 @@ use tas_abi::memif::FlowSt;
 const QUANTUM: usize = 8;
 /// Flows that get their turn before the core looks at the port again.
 const TURNS: usize = 32;
+/// Acknowledgements without data in one turn: not more than what arrives in it, or they would fill
+/// the port's queue.
+const ACKS: usize = BURST;
 /// How far a rate-limited flow that was held up may catch up, in nanoseconds.
 const CATCH_UP: u64 = 200_000;
 
@@ -75,24 +78,20 @@ impl<Q: NicQueue> Core<Q> {
 
     /// Sends the acknowledgements that are due and that nothing has carried.
     pub(super) fn send_acks(&mut self) -> bool {
-        let mut acks = std::mem::take(&mut self.schedule.acks);
-        let mut kept = 0;
-        for index in 0..acks.len() {
-            let id = acks[index];
+        let mut worked = false;
+        for _ in 0..ACKS.min(self.schedule.acks.len()) {
             if !self.tx.ready(&mut self.nic, &self.counters) {
-                acks[kept] = id;
-                kept += 1;
-                continue;
+                break;
             }
-            let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
-                continue;
+            let Some(id) = self.schedule.acks.pop_front() else {
+                break;
             };
-            slot.app.ack_queued = false;
-            send_ack(&mut self.tx, &self.counters, st, slot, self.now);
+            if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) {
+                slot.app.ack_queued = false;
+                send_ack(&mut self.tx, &self.counters, st, slot, self.now);
+            }
+            worked = true;
         }
-        let worked = kept < acks.len();
-        acks.truncate(kept);
-        self.schedule.acks = acks;
         worked
     }
 

@@ -22,6 +22,8 @@ pub struct Wheel {
     occupied: [[u64; SLOTS / 64]; LEVELS],
     nodes: Vec<Node>,
     armed: usize,
+    /// Nothing is to be done before this tick.
+    earliest: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -49,6 +51,7 @@ impl Wheel {
             occupied: [[0; SLOTS / 64]; LEVELS],
             nodes: vec![idle; capacity as usize],
             armed: 0,
+            earliest: u64::MAX,
         }
     }
 
@@ -56,7 +59,16 @@ impl Wheel {
     ///
     /// Whoever handles the firing compares with the time it really waits for, and arms again;
     /// this saves moving an entry each time its time is put off.
+    #[inline]
     pub fn arm_by(&mut self, id: u32, when: Micros) {
+        let node = self.nodes.get(id as usize);
+        // Almost always a time is put off.
+        if node.is_some_and(|node| node.place == NIL || node.tick > when.0 >> self.tick_shift) {
+            self.arm_earlier(id, when);
+        }
+    }
+
+    fn arm_earlier(&mut self, id: u32, when: Micros) {
         let tick = self.tick_of(when);
         match self.nodes.get(id as usize) {
             None => {}
@@ -82,8 +94,16 @@ impl Wheel {
     }
 
     /// Calls `fire` for every id whose time has come. A fired id is not armed any more.
-    pub fn advance(&mut self, now: Micros, mut fire: impl FnMut(u32)) {
+    #[inline]
+    pub fn advance(&mut self, now: Micros, fire: impl FnMut(u32)) {
         let target = now.0 >> self.tick_shift;
+        if target >= self.earliest {
+            self.advance_to(target, fire);
+        }
+        self.now = self.now.max(target);
+    }
+
+    fn advance_to(&mut self, target: u64, mut fire: impl FnMut(u32)) {
         while let Some((level, slot, tick)) = self.first_slot() {
             if tick > target {
                 break;
@@ -103,7 +123,7 @@ impl Wheel {
                 id = next;
             }
         }
-        self.now = self.now.max(target);
+        self.earliest = self.first_slot().map_or(u64::MAX, |(_, _, tick)| tick);
     }
 
     /// A time before which nothing fires; `None` when nothing is armed.
@@ -139,6 +159,9 @@ impl Wheel {
             self.heads[level][slot] = id;
             self.occupied[level][slot / 64] |= 1 << (slot % 64);
             self.armed += 1;
+            // On a higher level it has to move down before it fires.
+            let shift = LEVEL_BITS * level as u32;
+            self.earliest = self.earliest.min(tick >> shift << shift);
         }
     }
 
