@@ -55,7 +55,7 @@ complete -c tas -l metrics-addr -d 'Serve all counters to Prometheus by HTTP on 
 complete -c tas -l ready-fd -d 'When ready, write 8 bytes to this descriptor: the number 1 in host byte order (an eventfd works) [default: off]' -r
 complete -c tas -l fp-no-ints -d 'Only poll: service threads never block and are not woken by eventfd'
 complete -c tas -l fp-no-xsumoffload -d 'Compute checksums in software even where the NIC can'
-complete -c tas -l fp-no-autoscale -d 'Keep all --fp-cores-max threads always on (as they are without it yet)'
+complete -c tas -l fp-no-autoscale -d 'Keep all --fp-cores-max threads always on; otherwise the first is, and the load and requests decide about the others'
 complete -c tas -l fp-no-hugepages -d 'Put the shared regions in /dev/shm instead of huge pages'
 complete -c tas -l fp-vlan-strip -d 'Let the NIC strip VLAN tags'
 complete -c tas -l no-legacy -d 'Do not serve the original\'s handshake and shared region: every application gets a region of its own'

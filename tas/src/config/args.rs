@@ -90,7 +90,7 @@ pub(super) struct Args {
     #[arg(long, help_heading = "Fast path")]
     pub fp_no_xsumoffload: bool,
 
-    /// Keep all --fp-cores-max threads always on (as they are without it yet)
+    /// Keep all --fp-cores-max threads always on; otherwise the first is, and the load and requests decide about the others
     #[arg(long, help_heading = "Fast path")]
     pub fp_no_autoscale: bool,
 
