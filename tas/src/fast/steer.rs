@@ -123,6 +123,8 @@ impl<Q: NicQueue> Core<Q> {
         {
             taken += 1;
             if let Mail::Frame(frame) = mail {
+                // Those that wait came before.
+                self.after_mail();
                 // There is room: a full burst is taken at once.
                 let _ = frames.try_push(frame);
                 if !frames.is_full() {
