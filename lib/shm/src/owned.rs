@@ -226,16 +226,15 @@ impl<A, B> FlowSlots<A, B> {
             .map(|word| OwnerId(word.load(Ordering::Relaxed)))
     }
 
-    /// Starts fetching the first cache line of a flow's `B`, and its owner.
+    /// Starts fetching the cache line `offset` bytes into a flow's `B`.
     #[inline]
-    pub fn prefetch_private(&self, idx: u32) {
-        if let Some(owner) = self.owners.word(idx) {
-            prefetch(ptr::from_ref(owner).cast());
-            prefetch(self.private.address(idx));
+    pub fn prefetch_private(&self, idx: u32, offset: usize) {
+        if idx < self.count() && offset < size_of::<B>() {
+            prefetch(self.private.address(idx).wrapping_add(offset));
         }
     }
 
-    /// Starts fetching a flow: two cache lines of `A`, the first four of `B`,
+    /// Starts fetching a flow: two cache lines of `A`, the first three of `B`,
     /// and its owner.
     #[inline]
     pub fn prefetch(&self, idx: u32) {
@@ -246,7 +245,7 @@ impl<A, B> FlowSlots<A, B> {
             for line in 0..size_of::<A>().div_ceil(LINE).min(2) {
                 prefetch(shared.wrapping_add(line * LINE));
             }
-            for line in 0..size_of::<B>().div_ceil(LINE).min(4) {
+            for line in 0..size_of::<B>().div_ceil(LINE).min(3) {
                 prefetch(private.wrapping_add(line * LINE));
             }
         }

@@ -327,6 +327,8 @@ impl<Q: NicQueue> Core<Q> {
                 continue;
             };
             self.shared.flows.prefetch(update.flow_id);
+            let headers = FlowSlot::TEMPLATE;
+            self.shared.flows.prefetch_private(update.flow_id, headers);
             self.updates.push_back(Early {
                 context: id,
                 flow: FlowId(update.flow_id),

@@ -418,7 +418,7 @@ impl<Q: NicQueue> Core<Q> {
         let worked = !due.is_empty();
         for (index, id) in due.iter().enumerate() {
             if let Some(later) = due.get(index + TIMERS_AHEAD) {
-                self.shared.flows.prefetch_private(later.0);
+                self.shared.flows.prefetch_private(later.0, 0);
             }
             self.timer(*id);
         }

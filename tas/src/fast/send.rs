@@ -18,6 +18,8 @@ const TURNS: usize = 32;
 /// Acknowledgements without data in one turn: not more than what arrives in it, or they would fill
 /// the port's queue.
 const ACKS: usize = BURST;
+/// Flows ahead that are fetched while one is acknowledged.
+const ACKS_AHEAD: usize = 4;
 /// How far a rate-limited flow that was held up may catch up, in nanoseconds.
 const CATCH_UP: u64 = 200_000;
 
@@ -86,6 +88,11 @@ impl<Q: NicQueue> Core<Q> {
             let Some(id) = self.schedule.acks.pop_front() else {
                 break;
             };
+            if let Some(later) = self.schedule.acks.get(ACKS_AHEAD) {
+                self.shared.flows.prefetch(later.0);
+                let headers = FlowSlot::TEMPLATE;
+                self.shared.flows.prefetch_private(later.0, headers);
+            }
             if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) {
                 slot.app.ack_queued = false;
                 send_ack(&mut self.tx, &self.counters, st, slot, self.now);

@@ -6,22 +6,28 @@ use zerocopy::FromZeros;
 use crate::proto::{FlowExt, Notice};
 use crate::types::{ContextId, Micros};
 
-/// The private part of a flow: the application's side, the headers to send, TCP's own extension.
+/// The private part of a flow: the application's side, TCP's own extension, the headers to send.
 ///
-/// What every segment touches is in the first four cache lines, which [`super::Flows`] fetches.
+/// What every segment touches is in the first three cache lines, which [`super::Flows`] fetches;
+/// what is sent needs the last one too.
 #[derive(FromZeros)]
 #[repr(C, align(64))]
 pub struct FlowSlot {
     /// How the flow stands with its application and in the core's lists.
     pub app: AppState,
-    /// Headers of the segments to send.
-    pub template: TcpTemplate,
     /// TCP state that the public flow state has no room for.
     pub ext: FlowExt,
+    /// Headers of the segments to send.
+    pub template: TcpTemplate,
 }
 
-const _: () = assert!(std::mem::offset_of!(FlowSlot, template) == 64);
-const _: () = assert!(std::mem::offset_of!(FlowSlot, ext) == 128);
+impl FlowSlot {
+    /// Where the headers are, in bytes.
+    pub const TEMPLATE: usize = std::mem::offset_of!(FlowSlot, template);
+}
+
+const _: () = assert!(std::mem::offset_of!(FlowSlot, ext) == 64);
+const _: () = assert!(FlowSlot::TEMPLATE % 64 == 0 && size_of::<TcpTemplate>() == 64);
 
 /// Whom a flow's events are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromZeros)]

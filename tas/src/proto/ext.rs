@@ -3,6 +3,7 @@
 use zerocopy::FromZeros;
 
 use super::cc::CcState;
+use super::patience::Patience;
 use super::ranges::Ranges;
 use super::rtt::RttEstimator;
 use super::state::State;
@@ -40,9 +41,8 @@ pub struct FlowExt {
     pub(super) quick_acks: u8,
     /// An ACK was held back in vain, and no data of ours went out since.
     pub(super) ack_held: bool,
-    /// How often the application answered just after an ACK was held back in vain: so many times
-    /// longer the next ones wait for its answer.
-    pub(super) ack_patience: u8,
+    /// How long an ACK waits for the application's answer.
+    pub(super) ack_patience: Patience,
     /// Most data in a segment: MSS without the options that every segment has.
     pub(super) mss: u16,
     /// Largest segment seen from the peer, at least 536 or the MSS: what counts as full-sized.

@@ -313,10 +313,13 @@ mod ecn_and_congestion_control {
 
     #[test]
     fn counters_run_from_one_interval_to_the_next() {
-        let mut t = Trace::new(FlowInit {
-            ecn: true,
-            ..init()
-        });
+        let mut t = Trace::with_params(
+            FlowInit {
+                ecn: true,
+                ..init()
+            },
+            dctcp(),
+        );
         t.write(4000);
         for _ in 0..4 {
             sends!(t);

@@ -22,6 +22,7 @@ pub mod isn;
 mod ack;
 mod ext;
 mod flow;
+mod patience;
 mod ranges;
 mod receive;
 mod rtt;

@@ -4,6 +4,7 @@ use tas_abi::memif::FLEXNIC_PL_FLOWST_RXFIN;
 use tas_wire::{SeqNum, TcpFlags};
 
 use super::flow::{Flow, ring_add};
+use super::patience::Patience;
 use super::ranges::Insert;
 use super::state::{Event, State};
 use super::types::{CopyIn, End, Received, Segment, TcpParams};
@@ -250,8 +251,8 @@ impl Flow<'_> {
             self.ext.quick_acks -= 1;
             self.ext.ack_due = true;
         } else if !self.ext.ack_timer.is_set() {
-            let delay = params.delayed_ack.0 * (1 + u64::from(self.ext.ack_patience));
-            self.ext.ack_timer.set(now + Micros(delay));
+            let delay = self.ext.ack_patience.delay(params);
+            self.ext.ack_timer.set(now + delay);
         }
     }
 
@@ -259,7 +260,7 @@ impl Flow<'_> {
     #[cold]
     fn hold_no_more(&mut self) {
         self.ext.ack_held = false;
-        self.ext.ack_patience = 0;
+        self.ext.ack_patience = Patience::default();
         self.ext.quick_acks = QUICK_ACKS;
     }
 }

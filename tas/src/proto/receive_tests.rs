@@ -117,6 +117,37 @@ mod acknowledging_rfc1122_4_2_3_2 {
     }
 
     #[test]
+    fn an_answer_that_comes_late_is_waited_for_longer() {
+        let mut t = Trace::new(init());
+        let (mut seq, mut sent) = (5001, 1001);
+        let mut waited = Vec::new();
+        for _ in 0..4 {
+            assert!(!recv!(t, seq: seq, ack: sent, len: 10).ack);
+            seq += 10;
+            let (us, out) = t.timer();
+            assert!(out.ack);
+            acks!(t, ack: seq, flags: TcpFlags::EMPTY);
+            waited.push(us);
+            t.write(64);
+            sends!(t, seq: sent, ack: seq, len: 64, flags: TcpFlags::PSH);
+            sent += 64;
+        }
+        let step = params().delayed_ack.0;
+        assert_eq!(waited, [step, 2 * step, 3 * step, 4 * step]);
+
+        // Once nothing answers, the next is not held, and the delay is short again.
+        recv!(t, seq: seq, ack: sent, len: 10);
+        assert_eq!(t.timer().0, 5 * step);
+        acks!(t, ack: seq + 10, flags: TcpFlags::EMPTY);
+        assert!(recv!(t, seq: seq + 10, ack: sent, len: 10).ack);
+        acks!(t, ack: seq + 20, flags: TcpFlags::EMPTY);
+        t.write(64);
+        sends!(t, seq: sent, ack: seq + 20, len: 64, flags: TcpFlags::PSH);
+        recv!(t, seq: seq + 20, ack: sent + 64, len: 10);
+        assert_eq!(t.timer().0, step);
+    }
+
+    #[test]
     fn the_timer_counts_from_the_first_segment() {
         let mut t = Trace::new(init());
         recv!(t, len: 10);

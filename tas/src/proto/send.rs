@@ -8,10 +8,6 @@ use super::rtt::doubled;
 use super::types::{SegmentPlan, TcpParams};
 use crate::types::Micros;
 
-/// With the delay of 500 µs an ACK waits at most 20 ms. The peer's timeout is above its longest
-/// round trip by its shortest timeout or more, so that a step more at a time stays below it.
-const ACK_PATIENCE_MAX: u8 = 39;
-
 impl Flow<'_> {
     /// Bytes of sequence space that may be sent now; not 0 exactly if [`Flow::next_segment`]
     /// would return a segment.
@@ -121,7 +117,7 @@ impl Flow<'_> {
         if self.ext.ack_held {
             // The answer came after all, only later than the ACK waited for it.
             self.ext.ack_held = false;
-            self.ext.ack_patience = ACK_PATIENCE_MAX.min(self.ext.ack_patience + 1);
+            self.ext.ack_patience.grow();
         }
         if self.ext.rexmit_mode != RexmitMode::Retransmit {
             // RFC 6298 §5.1.

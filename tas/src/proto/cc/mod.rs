@@ -53,7 +53,12 @@ impl CcParams {
             .unwrap_or(self.rtt_init)
             .0
             .saturating_mul(self.interval_rtts.into());
-        Micros(rtts.max(self.granularity.0).max(1))
+        let shortest = match self.algorithm {
+            // Nothing is controlled: only the counters begin anew.
+            CcAlgorithm::ConstRate(_) => CONST_RATE_INTERVAL,
+            _ => self.granularity,
+        };
+        Micros(rtts.max(shortest.0).max(1))
     }
 
     /// Whether connections negotiate ECN: only DCTCP makes use of the marks (RFC 8257 §3).
@@ -153,6 +158,9 @@ pub fn on_interval(params: &CcParams, state: &mut CcState, sample: &Sample) -> u
     };
     state.rate
 }
+
+/// Shortest control interval of a constant rate.
+const CONST_RATE_INTERVAL: Micros = Micros::from_millis(100);
 
 /// Segments in the initial window (RFC 6928).
 const INITIAL_SEGMENTS: u32 = 10;
