@@ -210,7 +210,7 @@ impl<Q: NicQueue> Core<Q> {
         }
         worked |= self.receive();
         // Before the core's other work: applications go on meanwhile.
-        worked |= self.post_notices();
+        worked |= self.post_news();
         worked |= self.take_bumps();
         worked |= self.run_timers();
         worked |= self.send();

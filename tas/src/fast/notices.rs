@@ -20,11 +20,21 @@ enum Told {
 }
 
 impl<Q: NicQueue> Core<Q> {
-    /// Tells applications what is new.
+    /// Tells applications what is new, and what had found no room.
     pub(super) fn post_notices(&mut self) -> bool {
-        let mut worked = self.post_delayed();
+        let delayed = self.post_delayed();
+        if delayed {
+            self.contexts.ring();
+        }
+        delayed | self.post_news()
+    }
+
+    /// Tells applications what is new.
+    pub(super) fn post_news(&mut self) -> bool {
+        if self.schedule.notices.is_empty() {
+            return false;
+        }
         let mut notices = std::mem::take(&mut self.schedule.notices);
-        worked |= !notices.is_empty();
         for id in notices.drain(..) {
             if let Told::Waits(owner) = self.tell(id) {
                 self.delay(id, owner);
@@ -32,10 +42,8 @@ impl<Q: NicQueue> Core<Q> {
             }
         }
         self.schedule.notices = notices;
-        if worked {
-            self.contexts.ring();
-        }
-        worked
+        self.contexts.ring();
+        true
     }
 
     /// Goes on with the flows whose context's queue was full. Those of one context are looked at

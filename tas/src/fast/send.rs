@@ -13,8 +13,11 @@ use tas_abi::memif::FlowSt;
 
 /// Segments of one flow before the next flow's turn.
 const QUANTUM: usize = 8;
-/// Flows that get their turn before the core looks at the port again.
-const TURNS: usize = 32;
+/// Flows that get their turn before the core looks at the port again: more than updates of
+/// applications can add meanwhile, or a backlog would never shrink.
+const TURNS: usize = 128;
+/// Flows ahead that are fetched while one has its turn, if so many wait.
+const FLOWS_AHEAD: usize = 48;
 /// Acknowledgements without data in one turn: not more than what arrives in it, or they would fill
 /// the port's queue.
 const ACKS: usize = BURST;
@@ -44,6 +47,12 @@ impl<Q: NicQueue> Core<Q> {
             let Some(id) = self.schedule.ready.pop_front() else {
                 break;
             };
+            if let Some(later) = self.schedule.ready.get(FLOWS_AHEAD) {
+                // What was fetched when it came in line may be out of the cache again.
+                self.shared.flows.prefetch(later.0);
+                let headers = FlowSlot::TEMPLATE;
+                self.shared.flows.prefetch_private(later.0, headers);
+            }
             let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
                 continue;
             };

@@ -27,7 +27,7 @@ impl FlowSlot {
 }
 
 const _: () = assert!(std::mem::offset_of!(FlowSlot, ext) == 64);
-const _: () = assert!(FlowSlot::TEMPLATE % 64 == 0 && size_of::<TcpTemplate>() == 64);
+const _: () = assert!(FlowSlot::TEMPLATE.is_multiple_of(64) && size_of::<TcpTemplate>() == 64);
 
 /// Whom a flow's events are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromZeros)]

@@ -144,19 +144,21 @@ impl Flow<'_> {
         restart
     }
 
-    /// The echoed timestamp tells whether an ACK is for the segment that was sent again (RFC
-    /// 7323 §4.1), since that was at least a shortest timeout after the first time: then it is a
-    /// sample in spite of Karn.
+    /// The echoed timestamp tells which transmission an ACK after a timeout is for, so that it is
+    /// a sample in spite of Karn (RFC 7323 §4.1): of the last one exactly, which was at least a
+    /// shortest timeout after the one before, or of an earlier one by the timestamps' ticks. The
+    /// timeout was too short then, and without the sample would stay so.
     fn sample_retransmission(&mut self, seg: &Segment, now: Micros) {
         let sent = Micros::from(self.ext.rexmit_at);
         if sent == Micros(0) {
             return;
         }
         if let (Some(echoed), Some(ours)) = (seg.timestamps, self.timestamps(sent))
-            && echoed.ecr == ours.val
+            && let Ok(earlier) = u64::try_from(ours.val.wrapping_sub(echoed.ecr).cast_signed())
         {
             self.ext.rexmit_at = Micros(0).into();
-            self.ext.rtt.sample(now.since(sent));
+            let rtt = now.since(sent) + Micros::from_millis(earlier);
+            self.ext.rtt.sample(rtt);
             self.st.rtt_est = self.ext.rtt.srtt_us();
         }
     }

@@ -130,6 +130,25 @@ mod timeout_rfc6298_5 {
     }
 
     #[test]
+    fn a_timeout_that_was_too_short_learns_from_the_first_ones_ack_rfc7323_4_1() {
+        let mut t = Trace::new(init_timestamps());
+        t.write(100);
+        let first = sends!(t).timestamps.unwrap().val;
+        let (waited, out) = t.timer();
+        assert!(out.retransmit);
+        let second = sends!(t).timestamps.unwrap().val;
+        t.wait(40_000);
+        recv!(t, ack: 1101, ts: (501, first));
+        // An eighth of what passed since the first, of which the ticks are known.
+        let rtt = 40_000 + u64::from(second - first) * 1000;
+        assert_eq!(u64::from(t.host.st.rtt_est), (100 * 7 + rtt).div_ceil(8));
+        // The next one waits for longer than that took.
+        t.write(100);
+        sends!(t);
+        assert!(waited < 40_000 && t.timer().0 > rtt);
+    }
+
+    #[test]
     fn the_round_trip_is_measured_one_segment_at_a_time() {
         let mut t = Trace::new(init());
         t.write(3000);
