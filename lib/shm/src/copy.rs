@@ -219,9 +219,10 @@ mod imp {
     #[inline]
     unsafe fn copy_sum_vector(dst: *mut u8, src: *const u8, blocks: usize) -> u64 {
         let (low, high): (u64, u64);
-        // SAFETY: moves the caller's bytes. The upper halves of the registers, which the
-        // compiler may not know of, are cleared at the end. Each of the eight sums is of 32-bit
-        // words, four for each block, and cannot overflow; nor can the two they are joined to.
+        // SAFETY: moves the caller's bytes. The upper halves of all vector registers are cleared
+        // at the end, so all count as changed: code for this CPU may use them whole. Each of the
+        // eight sums is of 32-bit words, four for each block, and cannot overflow; nor can the two
+        // they are joined to.
         unsafe {
             asm!(
                 "vpxor xmm4, xmm4, xmm4",
@@ -255,7 +256,9 @@ mod imp {
                 t = inout(reg) dst => _,
                 low = lateout(reg) low, high = lateout(reg) high,
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
-                out("xmm4") _, out("xmm5") _, out("xmm6") _,
+                out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
                 options(nostack));
         }
         // Sums of 32-bit words and of 64-bit words are the same modulo 2³² − 1.
