@@ -38,6 +38,10 @@ pub struct HostConf {
     /// Bytes of each queue between an application and the slow path; even less than the options
     /// admit.
     pub kernel_queue: u32,
+    /// Turns of a thousand in which a core is held up, as where others use its CPU.
+    pub stalls: u32,
+    /// How long it is held up at most.
+    pub stall: Micros,
 }
 
 impl HostConf {
@@ -53,6 +57,8 @@ impl HostConf {
             options: Vec::new(),
             flows: 1024,
             kernel_queue: 4096,
+            stalls: 0,
+            stall: Micros(0),
         }
     }
 
@@ -101,6 +107,9 @@ pub struct Host {
     conf: HostConf,
     /// Bytes that a new application's region has.
     region: u64,
+    random: Random,
+    /// Until when each core is held up.
+    held_up: Vec<Micros>,
 }
 
 impl Host {
@@ -199,6 +208,8 @@ impl Host {
             flows,
             table,
             port: port.id,
+            held_up: vec![Micros(0); usize::from(cores_max)],
+            random: Random::new(seed.wrapping_add(1)),
             conf,
             region: plan.app_len,
         })
@@ -303,7 +314,15 @@ impl Host {
 
     pub(super) fn turn(&mut self, now: Micros) -> bool {
         let mut worked = false;
-        for (core, counters) in self.cores.iter_mut().zip(&self.counters) {
+        let cores = self.cores.iter_mut().zip(&mut self.held_up);
+        for ((core, held_up), counters) in cores.zip(&self.counters) {
+            if *held_up <= now && self.conf.stalls > 0 && self.random.chance(self.conf.stalls) {
+                *held_up = now + Micros(self.random.below(self.conf.stall.0));
+            }
+            if *held_up > now {
+                worked = true;
+                continue;
+            }
             if core.turn(now) {
                 // A turn takes a tick.
                 counters.busy_cycles.add(1);

@@ -71,8 +71,8 @@ fn moved(pair: &mut Pair, host: HostIndex) -> u64 {
 }
 
 /// Runs transfers, and meanwhile asks for another number of cores again and again.
-fn transfer_while_scaling(seed: u64, path: Path, follows: bool) {
-    let ideal = path.loss + path.reorder == 0;
+fn transfer_while_scaling(seed: u64, path: Path, follows: bool, stalls: u32) {
+    let ideal = path.loss + path.reorder + stalls == 0;
     let mut random = Random::new(seed);
     let cores = random.between(2, 5);
     let mut ports = Random::new(seed);
@@ -83,6 +83,8 @@ fn transfer_while_scaling(seed: u64, path: Path, follows: bool) {
             .with("--fp-no-autoscale");
         own.port.steering = conf.port.steering;
         own.queues = conf.queues;
+        own.stalls = stalls;
+        own.stall = Micros(40);
         own
     });
     pair.set_paths(path);
@@ -96,6 +98,12 @@ fn transfer_while_scaling(seed: u64, path: Path, follows: bool) {
     client.sizes = (20_000, 150_000);
     client.app.follows = follows;
     pair.server.app.follows = follows;
+    let most = match (ideal, stalls) {
+        (true, _) => 40,
+        (false, 0) => 1000,
+        // Longer ones would leave too few rounds.
+        _ => 300,
+    };
     let mut order = Order::default();
     if ideal {
         pair.world.network.record();
@@ -106,7 +114,7 @@ fn transfer_while_scaling(seed: u64, path: Path, follows: bool) {
             scale(&mut pair, host, random.between(1, cores) as u32);
         }
         client.app.deaf = !ideal && random.chance(200);
-        let span = Micros(random.between(1, if ideal { 40 } else { 1000 }));
+        let span = Micros(random.between(1, most));
         pair.run(&mut client, span);
         client.app.deaf = false;
         if ideal {
@@ -130,7 +138,7 @@ fn flows_move_between_cores_on_an_ideal_wire() {
             delay: Micros(seed % 30),
             ..Path::default()
         };
-        transfer_while_scaling(seed, path, true);
+        transfer_while_scaling(seed, path, true, 0);
     }
 }
 
@@ -142,7 +150,7 @@ fn flows_move_and_applications_do_not_follow() {
             delay: Micros(seed % 30),
             ..Path::default()
         };
-        transfer_while_scaling(seed, path, false);
+        transfer_while_scaling(seed, path, false, 0);
     }
 }
 
@@ -158,6 +166,20 @@ fn flows_move_on_a_bad_wire() {
             reorder_by: Micros(100),
             ..Path::default()
         };
-        transfer_while_scaling(seed, path, !seed.is_multiple_of(3));
+        transfer_while_scaling(seed, path, !seed.is_multiple_of(3), 0);
+    }
+}
+
+/// Cores whose CPUs are also used by others: what one has sent may arrive long before another
+/// looks.
+#[test]
+fn flows_move_while_cores_are_held_up() {
+    for seed in seeds(10) {
+        let path = Path {
+            delay: Micros(seed % 30),
+            ..Path::default()
+        };
+        let stalls = [10, 50, 200][(seed % 3) as usize];
+        transfer_while_scaling(seed, path, !seed.is_multiple_of(4), stalls);
     }
 }
