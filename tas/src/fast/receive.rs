@@ -15,7 +15,7 @@ use crate::proto::{End, Flow, Notice, Received, Segment};
 use crate::types::{FlowId, Micros};
 
 /// Bursts in one turn.
-const BURSTS: usize = 4;
+pub(super) const BURSTS: usize = 4;
 /// Frames ahead whose bytes are fetched while one is parsed.
 const AHEAD: usize = 4;
 /// Flows ahead that are fetched while the timers of one are looked at.

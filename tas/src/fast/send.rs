@@ -4,6 +4,7 @@ use tas_shm::ShmOffset;
 
 use super::Core;
 use super::counters::CoreCounters;
+use super::receive::BURSTS;
 use super::slot::FlowSlot;
 use super::tx::{TxPath, TxRing};
 use crate::nic::{BURST, NicQueue};
@@ -18,9 +19,9 @@ const QUANTUM: usize = 8;
 const TURNS: usize = 128;
 /// Flows ahead that are fetched while one has its turn, if so many wait.
 const FLOWS_AHEAD: usize = 48;
-/// Acknowledgements without data in one turn: not more than what arrives in it, or they would fill
-/// the port's queue.
-const ACKS: usize = BURST;
+/// Acknowledgements without data in one turn: as many as segments may arrive in it, or they would
+/// come too late for the peers. Not more, or they would fill the queue of the port.
+const ACKS: usize = BURSTS * BURST;
 /// Flows ahead that are fetched while one is acknowledged.
 const ACKS_AHEAD: usize = 4;
 /// How far a rate-limited flow that was held up may catch up, in nanoseconds.
