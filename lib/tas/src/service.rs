@@ -13,9 +13,10 @@ use crate::ffi::{seams, sign, sys};
 use crate::handshake::{self, Connection, Regions};
 use crate::wait;
 
-/// Bytes of a context's queue core to application, as the original asks for.
+/// Bytes of a context's queue core to application: 8,192 entries. More would be out of the cache
+/// when their turn comes; a full queue only lets news of a connection add up.
 const RXQ_LEN: u32 = 32 * 8192;
-/// Bytes of a context's queue application to core.
+/// Bytes of a context's queue application to core, of as many entries.
 const TXQ_LEN: u32 = 16 * 8192;
 /// Bytes of an entry of the slow path's queues.
 const KERNEL_ENTRY: u32 = 64;

@@ -111,7 +111,8 @@ impl Arrival {
 
 /// Where a packet's data begins in its frame.
 fn payload_at(frame: &[u8], packet: &TcpPacket<'_>) -> u16 {
-    let distance = packet.payload.as_ptr().addr() - frame.as_ptr().addr();
+    let start = frame.as_ptr().addr();
+    let distance = packet.payload.as_ptr().addr().wrapping_sub(start);
     u16::try_from(distance).unwrap_or(u16::MAX)
 }
 
