@@ -6,6 +6,7 @@ use tas_wire::TcpTemplate;
 use zerocopy::FromZeros;
 
 use super::Core;
+use super::send::fetch_sender;
 use super::slot::{FlowSlot, Owner};
 use crate::link::{AppLink, CloseHow, FlowSetup, ToFast, ToSlow};
 use crate::nic::NicQueue;
@@ -326,9 +327,7 @@ impl<Q: NicQueue> Core<Q> {
                 bad += 1;
                 continue;
             };
-            self.shared.flows.prefetch(update.flow_id);
-            let headers = FlowSlot::TEMPLATE;
-            self.shared.flows.prefetch_private(update.flow_id, headers);
+            fetch_sender(&self.shared.flows, FlowId(update.flow_id));
             self.updates.push_back(Early {
                 context: id,
                 flow: FlowId(update.flow_id),

@@ -2,11 +2,11 @@
 
 use tas_shm::ShmOffset;
 
-use super::Core;
 use super::counters::CoreCounters;
 use super::receive::BURSTS;
 use super::slot::FlowSlot;
 use super::tx::{TxPath, TxRing};
+use super::{Core, Flows};
 use crate::nic::{BURST, NicQueue};
 use crate::proto::{Flow, SegmentPlan};
 use crate::types::{FlowId, Micros};
@@ -50,9 +50,7 @@ impl<Q: NicQueue> Core<Q> {
             };
             if let Some(later) = self.schedule.ready.get(FLOWS_AHEAD) {
                 // What was fetched when it came in line may be out of the cache again.
-                self.shared.flows.prefetch(later.0);
-                let headers = FlowSlot::TEMPLATE;
-                self.shared.flows.prefetch_private(later.0, headers);
+                fetch_sender(&self.shared.flows, *later);
             }
             let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
                 continue;
@@ -99,9 +97,7 @@ impl<Q: NicQueue> Core<Q> {
                 break;
             };
             if let Some(later) = self.schedule.acks.get(ACKS_AHEAD) {
-                self.shared.flows.prefetch(later.0);
-                let headers = FlowSlot::TEMPLATE;
-                self.shared.flows.prefetch_private(later.0, headers);
+                fetch_sender(&self.shared.flows, *later);
             }
             if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) {
                 slot.app.ack_queued = false;
@@ -137,6 +133,13 @@ impl<Q: NicQueue> Core<Q> {
             send_ack(&mut self.tx, &self.counters, st, slot, self.now);
         }
     }
+}
+
+/// Fetches what a flow needs to send.
+#[inline]
+pub(super) fn fetch_sender(flows: &Flows, id: FlowId) {
+    flows.prefetch(id.0);
+    flows.prefetch_private(id.0, FlowSlot::TEMPLATE);
 }
 
 fn send_ack<Q: NicQueue>(

@@ -94,7 +94,7 @@ pub struct App {
     conns: BTreeMap<ConnName, Conn>,
     listeners: BTreeMap<ListenerName, u16>,
     next_name: u64,
-    /// Contexts whose queues from the cores are not read for now.
+    /// The queues from the cores are not read while this is set.
     pub deaf: bool,
     /// Updates are posted to the core that last told of the connection; otherwise to the one that
     /// it began on.

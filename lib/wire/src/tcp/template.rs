@@ -150,9 +150,6 @@ pub enum ChecksumMode {
     /// Computed over headers and data; the data is already in place behind the
     /// headers, at [`SegmentFields::header_len`].
     Full,
-    /// Computed from the headers and this sum of the data, as
-    /// [`checksum::copy_and_sum`] gives it.
-    PayloadSum(Sum),
 }
 
 /// The headers of a connection's segments with everything filled in that does
@@ -242,14 +239,13 @@ impl TcpTemplate {
         seg.write_options(options);
 
         let pseudo = self.pseudo_sum.add_u16(total_len - ipv4::HEADER_LEN as u16);
-        let headers = || {
-            let options_sum = checksum::ones_complement_sum(options, pseudo);
-            checksum::ones_complement_sum(&fixed[TCP..], options_sum)
-        };
         let field = match mode {
             ChecksumMode::Offload => pseudo.fold(),
-            ChecksumMode::Full => checksum::ones_complement_sum(payload, headers()).finish(),
-            ChecksumMode::PayloadSum(sum) => headers().join(sum).finish(),
+            ChecksumMode::Full => {
+                let options_sum = checksum::ones_complement_sum(options, pseudo);
+                let headers = checksum::ones_complement_sum(&fixed[TCP..], options_sum);
+                checksum::ones_complement_sum(payload, headers).finish()
+            }
         };
         fixed[TCP + 16..TCP + 18].copy_from_slice(&field.to_be_bytes());
         Ok(header_len)

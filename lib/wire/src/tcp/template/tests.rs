@@ -83,13 +83,6 @@ proptest! {
         let template = TcpTemplate::new(MacAddr::ZERO, MacAddr::ZERO, &t);
         let full = build((MacAddr::ZERO, MacAddr::ZERO), &t, &f, &data);
         let seg = f.get();
-        let header_len = seg.header_len();
-
-        let mut summed = vec![0; full.len()];
-        let sum = checksum::copy_and_sum(&data, &mut summed[header_len..]);
-        template.emit(&mut summed, &seg, data.len(), 7, ChecksumMode::PayloadSum(sum)).unwrap();
-        prop_assert_eq!(&summed, &full);
-
         // What a NIC does: sum everything, the pseudo header's sum included.
         let mut offloaded = full.clone();
         template.emit(&mut offloaded, &seg, data.len(), 7, ChecksumMode::Offload).unwrap();
