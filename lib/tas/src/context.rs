@@ -8,7 +8,7 @@ use tas_shm::PushError;
 
 use crate::conn::Status;
 use crate::error::{Error, Result};
-use crate::events::Events;
+use crate::events::Sink;
 use crate::ffi::{self, ConnRef, queues};
 use crate::{conn, core_poll, kernel_poll, pending, service, wait};
 
@@ -145,7 +145,7 @@ pub fn tx_entry_done(ctx: &mut FlextcpContext, core: u16) -> Result<()> {
 ///
 /// # Errors
 /// `ECONNRESET` when the service is gone and everything it sent is delivered.
-pub fn poll(ctx: &mut FlextcpContext, out: &mut Events<'_>) -> Result<usize> {
+pub fn poll(ctx: &mut FlextcpContext, out: &mut impl Sink) -> Result<usize> {
     let mut busy = kernel_poll::poll(ctx, out);
     busy |= core_poll::poll(ctx, out);
     if !pending::is_empty(ctx) {

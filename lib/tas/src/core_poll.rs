@@ -6,7 +6,7 @@ use tas_abi::memif::{Arx, ArxConnUpdate, ArxMsg, FLEXTCP_PL_ARX_FLRESET, FLEXTCP
 use crate::calls;
 use crate::conn::{self, Acked, EARLY_DATA, EARLY_FIN, RESET, Status};
 use crate::context::Step;
-use crate::events::{Event, Events};
+use crate::events::{Event, Sink};
 use crate::ffi::{ConnRef, queues};
 use crate::{kernel_poll, pending};
 
@@ -23,7 +23,7 @@ pub(crate) fn update(entry: &[u8; Arx::SIZE]) -> Option<ArxConnUpdate> {
 
 /// Delivers the updates of all cores, starting with another one each time.
 /// Returns whether there were any.
-pub(crate) fn poll(ctx: &mut FlextcpContext, out: &mut Events<'_>) -> bool {
+pub(crate) fn poll(ctx: &mut FlextcpContext, out: &mut impl Sink) -> bool {
     let cores = ctx.num_queues;
     if cores == 0 {
         return false;
@@ -43,7 +43,7 @@ pub(crate) fn poll(ctx: &mut FlextcpContext, out: &mut Events<'_>) -> bool {
     busy
 }
 
-fn poll_core(ctx: &mut FlextcpContext, core: u16, out: &mut Events<'_>) -> bool {
+fn poll_core(ctx: &mut FlextcpContext, core: u16, out: &mut impl Sink) -> bool {
     let mut busy = false;
     while let Some((queue, mut pos)) = queues::rxq(ctx, core) {
         let Some(entry) = queue.peek(pos) else { break };
@@ -70,7 +70,7 @@ fn deliver(
     ctx: &mut FlextcpContext,
     core: u16,
     rest: &mut ArxConnUpdate,
-    out: &mut Events<'_>,
+    out: &mut impl Sink,
 ) -> Step {
     let Some(conn) = ConnRef::from_opaque(rest.opaque) else {
         return Step::Done;
@@ -114,7 +114,7 @@ fn deliver_open(
     ctx: &mut FlextcpContext,
     conn: ConnRef,
     rest: &mut ArxConnUpdate,
-    out: &mut Events<'_>,
+    out: &mut impl Sink,
 ) -> Step {
     if conn.with(|c| conn::has(c, EARLY_DATA | EARLY_FIN)) {
         // What came first is delivered first.
@@ -160,7 +160,7 @@ fn mark_reset(ctx: &mut FlextcpContext, conn: ConnRef) {
 }
 
 /// Delivers `len` bytes at `pos`, if both pieces have room.
-fn received(conn: ConnRef, pos: u32, len: u32, out: &mut Events<'_>) -> Step {
+fn received(conn: ConnRef, pos: u32, len: u32, out: &mut impl Sink) -> Step {
     conn.with(|c| {
         if c.rx_closed != 0 || pos >= c.rxb_len || len > c.rxb_len {
             return Step::Done;
@@ -183,7 +183,7 @@ fn received(conn: ConnRef, pos: u32, len: u32, out: &mut Events<'_>) -> Step {
     })
 }
 
-fn acknowledged(ctx: &mut FlextcpContext, conn: ConnRef, len: u32, out: &mut Events<'_>) -> Step {
+fn acknowledged(ctx: &mut FlextcpContext, conn: ConnRef, len: u32, out: &mut impl Sink) -> Step {
     let event = match conn.with(|c| conn::acked(c, len)) {
         Acked::Silent => None,
         Acked::Sendbuf => Some(Event::Sendbuf(conn)),
@@ -208,7 +208,7 @@ fn acknowledged(ctx: &mut FlextcpContext, conn: ConnRef, len: u32, out: &mut Eve
 }
 
 /// Tells of the peer's end.
-fn peer_closed(conn: ConnRef, out: &mut Events<'_>) -> Step {
+fn peer_closed(conn: ConnRef, out: &mut impl Sink) -> Step {
     if !out.has_room(1) {
         return Step::Blocked;
     }
@@ -218,7 +218,7 @@ fn peer_closed(conn: ConnRef, out: &mut Events<'_>) -> Step {
 }
 
 /// Delivers what was kept from before the answer to open or accept.
-pub(crate) fn deliver_early(ctx: &mut FlextcpContext, conn: ConnRef, out: &mut Events<'_>) -> Step {
+pub(crate) fn deliver_early(ctx: &mut FlextcpContext, conn: ConnRef, out: &mut impl Sink) -> Step {
     let (flags, pos, len) = conn.with(|c| (c.flags, c.rxb_head, c.rxb_used));
     if flags & EARLY_DATA != 0 {
         conn.with(|c| c.rxb_used = 0);

@@ -1,4 +1,4 @@
-//! The array of events that a poll fills.
+//! What a poll tells of, and where it puts that.
 
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
@@ -11,24 +11,51 @@ use tas_abi::ll::{
 
 use crate::ffi::{ConnRef, ListenerRef};
 
-/// Events of one poll, in order, in the caller's array.
+/// Takes the events of a poll, in order.
+pub trait Sink {
+    /// Events so far.
+    fn len(&self) -> usize;
+
+    /// Whether there are none so far.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether `count` more fit. What does not fit stays for the next poll.
+    fn has_room(&self, count: usize) -> bool;
+
+    /// Adds an event, for which the caller has made sure of the room.
+    fn push(&mut self, event: Event);
+}
+
+/// Events of one poll in a C program's array.
 pub struct Events<'a> {
     slots: &'a mut [MaybeUninit<FlextcpEvent>],
     len: usize,
 }
 
-/// An event.
+/// An event. A status is 0 or a negative errno.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Event {
+pub enum Event {
+    /// Answer to opening a listener.
     ListenOpen(ListenerRef, i16),
+    /// A connection waits to be accepted: the peer's address and port.
     ListenNewconn(ListenerRef, u32, u16),
+    /// Answer to accepting.
     ListenAccept(ConnRef, i16),
+    /// Answer to opening a connection.
     ConnOpen(ConnRef, i16),
+    /// Bytes at a place in the receive buffer.
     Received(ConnRef, *mut c_void, usize),
+    /// There is room in a transmit buffer that was full.
     Sendbuf(ConnRef),
+    /// The peer sends no more.
     RxClosed(ConnRef),
+    /// Everything sent has arrived, the end of the stream included.
     TxClosed(ConnRef),
+    /// Answer to moving a connection.
     Moved(ConnRef, i16),
+    /// The connection is over, and its memory the caller's.
     Closed(ConnRef, i16),
 }
 
@@ -37,24 +64,18 @@ impl<'a> Events<'a> {
     pub fn new(slots: &'a mut [MaybeUninit<FlextcpEvent>]) -> Self {
         Events { slots, len: 0 }
     }
+}
 
-    /// Events so far.
-    pub fn len(&self) -> usize {
+impl Sink for Events<'_> {
+    fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none so far.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Whether `count` more fit.
-    pub(crate) fn has_room(&self, count: usize) -> bool {
+    fn has_room(&self, count: usize) -> bool {
         self.slots.len() - self.len >= count
     }
 
-    /// Adds an event; the caller has made sure of the room.
-    pub(crate) fn push(&mut self, event: Event) {
+    fn push(&mut self, event: Event) {
         if let Some(slot) = self.slots.get_mut(self.len) {
             slot.write(event.into());
             self.len += 1;

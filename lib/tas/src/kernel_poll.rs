@@ -7,12 +7,12 @@ use crate::calls::{self, Abort};
 use crate::conn::{self, EARLY_DATA, EARLY_FIN, RESET, Status};
 use crate::context::{self, KERNEL_ENTRY, Step};
 use crate::core_poll::deliver_early;
-use crate::events::{Event, Events};
+use crate::events::{Event, Sink};
 use crate::ffi::{ConnRef, ListenerRef, queues, seams};
 use crate::pending;
 
 /// Delivers the answers that wait. Returns whether there were any.
-pub(crate) fn poll(ctx: &mut FlextcpContext, out: &mut Events<'_>) -> bool {
+pub(crate) fn poll(ctx: &mut FlextcpContext, out: &mut impl Sink) -> bool {
     let mut busy = false;
     while let Some(queue) = queues::kout(ctx) {
         let mut pos = ctx.kout_head.wrapping_mul(KERNEL_ENTRY);
@@ -50,7 +50,7 @@ pub(crate) fn take_scaled(ctx: &mut FlextcpContext) -> Option<i32> {
     }
 }
 
-fn deliver(ctx: &mut FlextcpContext, msg: AppinMsg, out: &mut Events<'_>) -> Step {
+fn deliver(ctx: &mut FlextcpContext, msg: AppinMsg, out: &mut impl Sink) -> Step {
     match msg {
         AppinMsg::ConnOpened(m) => match ConnRef::from_opaque(m.opaque) {
             Some(conn) => connected(ctx, conn, &Answer::from(&m), out),
@@ -81,7 +81,7 @@ fn deliver(ctx: &mut FlextcpContext, msg: AppinMsg, out: &mut Events<'_>) -> Ste
     }
 }
 
-fn emit(event: Event, out: &mut Events<'_>) -> Step {
+fn emit(event: Event, out: &mut impl Sink) -> Step {
     if !out.has_room(1) {
         return Step::Blocked;
     }
@@ -94,7 +94,7 @@ fn event_status(status: i32) -> i16 {
     i16::try_from(status).unwrap_or(-(libc::EPROTO as i16))
 }
 
-fn listening(lst: ListenerRef, status: i32, out: &mut Events<'_>) -> Step {
+fn listening(lst: ListenerRef, status: i32, out: &mut impl Sink) -> Step {
     let step = emit(Event::ListenOpen(lst, event_status(status)), out);
     if step == Step::Done {
         lst.with(|l| {
@@ -183,7 +183,7 @@ fn connected(
     ctx: &mut FlextcpContext,
     conn: ConnRef,
     answer: &Answer,
-    out: &mut Events<'_>,
+    out: &mut impl Sink,
 ) -> Step {
     let status = event_status(answer.status);
     let event = match conn.with(|c| conn::status(c)) {
@@ -231,7 +231,7 @@ fn close_now(
     ctx: &mut FlextcpContext,
     conn: ConnRef,
     answer: &Answer,
-    out: &mut Events<'_>,
+    out: &mut impl Sink,
 ) -> Step {
     if answer.status != 0 {
         let step = emit(Event::Closed(conn, 0), out);
@@ -261,7 +261,7 @@ fn closed(
     ctx: &mut FlextcpContext,
     conn: ConnRef,
     answer: &AppinStatus,
-    out: &mut Events<'_>,
+    out: &mut impl Sink,
 ) -> Step {
     let status = match conn.with(|c| (conn::status(c), conn::has(c, RESET))) {
         (Some(Status::CloseRequested), false) => answer.status,
@@ -288,7 +288,7 @@ fn moved(
     ctx: &mut FlextcpContext,
     conn: ConnRef,
     answer: &AppinStatus,
-    out: &mut Events<'_>,
+    out: &mut impl Sink,
 ) -> Step {
     if conn.with(|c| conn::status(c)) != Some(Status::Moving) {
         return Step::Done;

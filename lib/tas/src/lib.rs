@@ -30,5 +30,5 @@ pub mod wait;
 use tas_utils as _;
 
 pub use error::{Error, Result};
-pub use events::Events;
+pub use events::{Event, Events, Sink};
 pub use ffi::{ConnRef, ListenerRef};

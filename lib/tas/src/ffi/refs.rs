@@ -38,9 +38,9 @@ macro_rules! caller_object {
             /// Works on the object. `f` must not reach the same object in
             /// another way.
             #[inline]
-            pub(crate) fn with<R>(self, f: impl FnOnce(&mut $object) -> R) -> R {
+            pub fn with<R>(self, f: impl FnOnce(&mut $object) -> R) -> R {
                 // SAFETY: valid by the invariant of `new`; the reference ends
-                // with `f`, and no `f` in this crate calls `with` or `set`.
+                // with `f`, and no `f` calls `with` or `set` again.
                 f(unsafe { &mut *self.0.as_ptr() })
             }
 
