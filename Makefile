@@ -22,6 +22,9 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # Debian's names of what build, tests and demo use.
 PACKAGES := gcc g++ libc6-dev make pkg-config python3 libclang-dev iproute2 ethtool util-linux valgrind
 PACKAGES += $(if $(RTE_SDK),,libdpdk-dev)
+# The programs that `check-apps` runs on TAS.
+APP_PACKAGES := redis-server redis-tools memcached libmemcached-tools nginx-light lighttpd haproxy \
+	nodejs python3 iperf3 curl wrk apache2-utils socat netcat-openbsd openssl
 
 export RTE_SDK EXTRA_CFLAGS EXTRA_LDFLAGS
 export CFLAGS := $(strip $(CFLAGS) $(EXTRA_CFLAGS))
@@ -42,10 +45,10 @@ HEADERS := $(wildcard include/*.h lib/*/include/*.h)
 DOCS := doc/options.md doc/counters.md share/man share/completions
 
 .DELETE_ON_ERROR:
-.PHONY: all products rust dpdk clean distclean install uninstall deps headers docs fmt lint \
+.PHONY: all products rust dpdk clean distclean install uninstall deps deps-apps headers docs fmt lint \
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-options \
-	check-install check-full check-instructions instructions-baseline \
+	check-install check-full check-apps check-instructions instructions-baseline \
 	check-loopback loopback bench bench-veth plots
 
 all: $(PRODUCTS)
@@ -123,6 +126,9 @@ uninstall:
 
 deps:
 	@scripts/deps.sh $(PACKAGES)
+
+deps-apps:
+	@scripts/deps.sh $(APP_PACKAGES)
 
 # --- Generated text -----------------------------------------------------------
 
@@ -218,6 +224,11 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,CARGO_TARGET_X86_64_UNKNOWN_LINUX_GN
 
 check-full: all
 	$(AS_ROOT) $(CARGO) test $(CARGOFLAGS) $(FULL) -- --test-threads=1
+
+# Debian's programs on TAS; `APPS` names some of the cases: make check-apps APPS='redis* nginx*'
+APPS ?=
+check-apps: all
+	$(if $(filter 0,$(shell id -u)),,sudo -E) tests/apps/run.sh $(foreach case,$(APPS),'$(case)')
 
 # That the benchmark works, not what it finds.
 check-loopback: loopback

@@ -1,7 +1,7 @@
 # What tests/demo.sh and tests/bench-veth.sh share, to be sourced: two machines
 # joined by a veth pair, the service on one of them, and the programs of
 # tests/c/bench. Needs root. Whoever sources it has set `script` (the name in
-# messages) and `root` (the top of the tree).
+# messages) and `root` (the top of the tree), perhaps `work` (an empty directory).
 # shellcheck shell=bash
 
 programs=$root/target/tests
@@ -27,7 +27,7 @@ check_needs() {
 
 # --- Clean up, however this ends ----------------------------------------------
 
-work=$(mktemp -d)
+work=${work:-$(mktemp -d)}
 pids=()
 tas_pid=
 
