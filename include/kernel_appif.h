@@ -13,6 +13,7 @@ extern "C" {
 
 #define KERNEL_SOCKET_PATH "\0flexnic_os"
 #define TAS_SOCKET_PATH "\0tas"
+#define TAS_JOIN_SOCKET_PATH "\0tas_join"
 
 /** Most queue pairs the original libraries expect in one message. */
 #define KERNEL_UXSOCK_MAXQ 8
@@ -25,6 +26,33 @@ extern "C" {
 
 /** Version of the handshake on `TAS_SOCKET_PATH`. */
 #define TAS_UXSOCK_VERSION 1
+
+/** Version of the conversation on the joining socket. */
+#define TAS_JOIN_VERSION 1
+
+/**
+ * `rxq_len` of a request on the handshake socket that asks for no context but for the
+ * application's token, which is answered as `app_out_off`. It comes without a descriptor.
+ */
+#define TAS_UXSOCK_TOKEN 4294967294
+
+/**
+ * `rxq_len` of a request on the handshake socket that asks for no context: `txq_len` is the id of
+ * the process that the socket belongs to from now on. It comes without a descriptor.
+ */
+#define TAS_UXSOCK_PROCESS 4294967293
+
+/** The peer has closed its direction. */
+#define TAS_ADOPTED_RXDONE 1
+
+/** The connection is over by reset or timeout. */
+#define TAS_ADOPTED_RESET 2
+
+/** Our direction is closed: the byte that stands for the FIN is in the transmit buffer. */
+#define TAS_ADOPTED_TXDONE 4
+
+/** The connection is over by timeout; comes together with `TAS_ADOPTED_RESET`. */
+#define TAS_ADOPTED_TIMEDOUT 8
 
 /** Requests of an application to the slow path. */
 enum kernel_appout_type {
@@ -44,6 +72,12 @@ enum kernel_appout_type {
   KERNEL_APPOUT_ACCEPT_CONN = 6,
   /** Ask for a number of cores. */
   KERNEL_APPOUT_REQ_SCALE = 7,
+  /** Be told of connections that wait at a listener, or no longer (addition). */
+  KERNEL_APPOUT_LISTEN_WATCH = 24,
+  /** Offer a connection to a listener, for one that waits already (addition). */
+  KERNEL_APPOUT_ACCEPT_NOW = 25,
+  /** Use a connection that another process has used (addition). */
+  KERNEL_APPOUT_CONN_ADOPT = 26,
 };
 
 /** Answers and events of the slow path to an application. */
@@ -66,6 +100,10 @@ enum kernel_appin_type {
   KERNEL_APPIN_LISTEN_NEWCONN = 7,
   /** A connection was accepted. */
   KERNEL_APPIN_ACCEPTED_CONN = 8,
+  /** Outcome of adopting a connection (addition). */
+  KERNEL_APPIN_CONN_ADOPTED = 24,
+  /** Another process uses a connection now (addition). */
+  KERNEL_APPIN_CONN_TAKEN = 25,
 };
 
 /**
@@ -273,6 +311,117 @@ struct __attribute__((packed)) kernel_appin_accept_conn {
   uint16_t fn_core;
 };
 
+/**
+ * What a process sends first on the joining socket, followed
+ * by `listeners` of `tas_join_listener` and `conns` of `tas_join_conn`.
+ */
+struct tas_join_request {
+  /** `TAS_JOIN_VERSION`. */
+  uint32_t version;
+  /** Listeners that are inherited. */
+  uint32_t listeners;
+  /** Connections that are inherited. */
+  uint32_t conns;
+  /** 0. */
+  uint32_t reserved;
+  /** The parent's token. */
+  uint64_t token;
+};
+
+/** A listener as its opener names it. */
+struct tas_join_listener {
+  /** The parent's name for it, and the new member's. */
+  uint64_t opaque;
+  /** Local port, host order. */
+  uint16_t local_port;
+  /** 0. */
+  uint16_t reserved[3];
+};
+
+/** A connection as its holders name it. */
+struct tas_join_conn {
+  /** The parent's name for it, and the new member's. */
+  uint64_t opaque;
+  /** Remote address, host order. */
+  uint32_t remote_ip;
+  /** Local address, host order. */
+  uint32_t local_ip;
+  /** Remote port, host order. */
+  uint16_t remote_port;
+  /** Local port, host order. */
+  uint16_t local_port;
+  /** Id of the flow. */
+  uint32_t flow_id;
+};
+
+/** The answer to `tas_join_request`: the socket is the new member's. Who is refused gets none. */
+struct tas_join_answer {
+  /** `TAS_JOIN_VERSION`. */
+  uint32_t version;
+  /** 0. */
+  uint32_t reserved;
+  /** The new member's token, for its children. */
+  uint64_t token;
+};
+
+/** Whether a context is told of connections that wait at a listener. */
+struct __attribute__((packed)) kernel_appout_listen_watch {
+  /** The application's name for the listener. */
+  uint64_t opaque;
+  /** Local port, host order. */
+  uint16_t local_port;
+  /** 1 or 0. */
+  uint8_t on;
+};
+
+/** Make the asking context the one that uses a connection. */
+struct __attribute__((packed)) kernel_appout_conn_adopt {
+  /** The application's name for the object, echoed back. */
+  uint64_t opaque;
+  /** Remote address, host order. */
+  uint32_t remote_ip;
+  /** Local address, host order. */
+  uint32_t local_ip;
+  /** Remote port, host order. */
+  uint16_t remote_port;
+  /** Local port, host order. */
+  uint16_t local_port;
+  /** Id of the flow. */
+  uint32_t flow_id;
+};
+
+/** A connection is used by the context that asked for it, and stands like this. */
+struct __attribute__((packed)) kernel_appin_conn_adopted {
+  /** The application's name for the object, echoed back. */
+  uint64_t opaque;
+  /** Place of the receive buffer. */
+  uint64_t rx_off;
+  /** Place of the transmit buffer. */
+  uint64_t tx_off;
+  /** Bytes of the receive buffer. */
+  uint32_t rx_len;
+  /** Bytes of the transmit buffer. */
+  uint32_t tx_len;
+  /** 0 or a negative errno; the other fields hold only for 0. */
+  int32_t status;
+  /** Id of the flow. */
+  uint32_t flow_id;
+  /** Position in the receive buffer of the next byte to arrive. */
+  uint32_t rx_pos;
+  /** Bytes before it that were not handed back. */
+  uint32_t rx_used;
+  /** Position in the transmit buffer of the next byte to add. */
+  uint32_t tx_pos;
+  /** Bytes before it that are not acknowledged, the FIN's included. */
+  uint32_t tx_used;
+  /** Number that the next update must have. */
+  uint16_t bump_seq;
+  /** Fast-path core that owns the flow. */
+  uint16_t fn_core;
+  /** `TAS_ADOPTED_*`. */
+  uint8_t flags;
+};
+
 /** Payload of `kernel_appout`. */
 union __attribute__((packed)) kernel_appout_data {
   /** For `KERNEL_APPOUT_CONN_OPEN`. */
@@ -289,6 +438,10 @@ union __attribute__((packed)) kernel_appout_data {
   struct kernel_appout_accept_conn accept_conn;
   /** For `KERNEL_APPOUT_REQ_SCALE`. */
   struct kernel_appout_req_scale req_scale;
+  /** For `KERNEL_APPOUT_LISTEN_WATCH`. */
+  struct kernel_appout_listen_watch listen_watch;
+  /** For `KERNEL_APPOUT_CONN_ADOPT`. */
+  struct kernel_appout_conn_adopt conn_adopt;
   /** All bytes. */
   uint8_t raw[63];
 };
@@ -311,6 +464,8 @@ union __attribute__((packed)) kernel_appin_data {
   struct kernel_appin_listen_newconn listen_newconn;
   /** For `KERNEL_APPIN_ACCEPTED_CONN`. */
   struct kernel_appin_accept_conn accept_connection;
+  /** For `KERNEL_APPIN_CONN_ADOPTED`. */
+  struct kernel_appin_conn_adopted conn_adopted;
   /** All bytes. */
   uint8_t raw[63];
 };

@@ -5,9 +5,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::codec::UnknownType;
 
 mod entry;
+mod family;
 mod layout;
 
 pub use entry::{AppinMsg, AppoutMsg, KernelAppin, KernelAppout};
+pub use family::*;
 pub use layout::*;
 
 /// Most queue pairs the original libraries expect in one message.
@@ -498,6 +500,12 @@ pub enum KernelAppoutType {
     AcceptConn = 6,
     /// Ask for a number of cores.
     ReqScale = 7,
+    /// Be told of connections that wait at a listener, or no longer (addition).
+    ListenWatch = 24,
+    /// Offer a connection to a listener, for one that waits already (addition).
+    AcceptNow = 25,
+    /// Use a connection that another process has used (addition).
+    ConnAdopt = 26,
 }
 
 impl TryFrom<u8> for KernelAppoutType {
@@ -513,6 +521,9 @@ impl TryFrom<u8> for KernelAppoutType {
             5 => Self::ListenClose,
             6 => Self::AcceptConn,
             7 => Self::ReqScale,
+            24 => Self::ListenWatch,
+            25 => Self::AcceptNow,
+            26 => Self::ConnAdopt,
             other => return Err(UnknownType(other)),
         })
     }
@@ -540,6 +551,10 @@ pub enum KernelAppinType {
     ListenNewconn = 7,
     /// A connection was accepted.
     AcceptedConn = 8,
+    /// Outcome of adopting a connection (addition).
+    ConnAdopted = 24,
+    /// Another process uses a connection now (addition).
+    ConnTaken = 25,
 }
 
 impl TryFrom<u8> for KernelAppinType {
@@ -556,6 +571,8 @@ impl TryFrom<u8> for KernelAppinType {
             6 => Self::ConnOpened,
             7 => Self::ListenNewconn,
             8 => Self::AcceptedConn,
+            24 => Self::ConnAdopted,
+            25 => Self::ConnTaken,
             other => return Err(UnknownType(other)),
         })
     }

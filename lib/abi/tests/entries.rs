@@ -5,9 +5,10 @@
 
 use tas_abi::UnknownType;
 use tas_abi::appif::{
-    AppinAcceptConn, AppinConnOpened, AppinListenNewconn, AppinMsg, AppinStatus, AppoutAcceptConn,
-    AppoutConnClose, AppoutConnMove, AppoutConnOpen, AppoutListenClose, AppoutListenOpen,
-    AppoutMsg, AppoutReqScale, KERNEL_APPOUT_CLOSE_RESET, KernelAppin, KernelAppout,
+    AppinAcceptConn, AppinConnAdopted, AppinConnOpened, AppinListenNewconn, AppinMsg, AppinStatus,
+    AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnMove, AppoutConnOpen,
+    AppoutListenClose, AppoutListenOpen, AppoutListenWatch, AppoutMsg, AppoutReqScale,
+    KERNEL_APPOUT_CLOSE_RESET, KernelAppin, KernelAppout,
 };
 use tas_abi::be::{BeU16, BeU32};
 use tas_abi::memif::{Arx, ArxConnUpdate, ArxMsg, Atx, AtxConnUpdate, AtxMsg};
@@ -54,6 +55,29 @@ fn answers_come_back_as_they_were() {
         let bytes = KernelAppin::from(message).to_bytes();
         assert_eq!(bytes[63], type_);
         let entry = KernelAppin::from_bytes(&bytes);
+        assert_eq!(AppinMsg::try_from(entry), Ok(message));
+    }
+}
+
+#[test]
+fn messages_of_families_come_back_as_they_were() {
+    let requests = [
+        AppoutMsg::ListenWatch(filled::<AppoutListenWatch>()),
+        AppoutMsg::AcceptNow(filled::<AppoutAcceptConn>()),
+        AppoutMsg::ConnAdopt(filled::<AppoutConnAdopt>()),
+    ];
+    for (message, type_) in requests.into_iter().zip(24..) {
+        let entry = KernelAppout::from(message);
+        assert_eq!(entry.type_, type_);
+        assert_eq!(AppoutMsg::try_from(entry), Ok(message));
+    }
+    let answers = [
+        AppinMsg::ConnAdopted(filled::<AppinConnAdopted>()),
+        AppinMsg::ConnTaken(filled::<AppinStatus>()),
+    ];
+    for (message, type_) in answers.into_iter().zip(24..) {
+        let entry = KernelAppin::from(message);
+        assert_eq!(entry.type_, type_);
         assert_eq!(AppinMsg::try_from(entry), Ok(message));
     }
 }

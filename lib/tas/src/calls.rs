@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tas_abi::appif::{
-    AppoutAcceptConn, AppoutConnClose, AppoutConnMove, AppoutConnOpen, AppoutListenOpen, AppoutMsg,
-    AppoutReqScale, KERNEL_APPOUT_CLOSE_RESET, KERNEL_APPOUT_LISTEN_REUSEPORT,
+    AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnMove, AppoutConnOpen,
+    AppoutListenOpen, AppoutListenWatch, AppoutMsg, AppoutReqScale, KERNEL_APPOUT_CLOSE_RESET,
+    KERNEL_APPOUT_LISTEN_REUSEPORT,
 };
 use tas_abi::ll::{FLEXTCP_LISTEN_REUSEPORT, FlextcpConnection, FlextcpContext, FlextcpListener};
 
@@ -69,13 +70,22 @@ pub fn listen_open(
 /// Offers `conn` for one connection that arrives at the listener. The answer
 /// is an event on `ctx`, to which the connection belongs.
 pub fn listen_accept(ctx: &mut FlextcpContext, lst: ListenerRef, conn: ConnRef) -> Result<()> {
+    offer(ctx, lst, conn, AppoutMsg::AcceptConn)
+}
+
+fn offer(
+    ctx: &mut FlextcpContext,
+    lst: ListenerRef,
+    conn: ConnRef,
+    request: fn(AppoutAcceptConn) -> AppoutMsg,
+) -> Result<()> {
     let (status, local_port) = lst.with(|l| (l.status, l.local_port));
     if !matches!(status, LISTEN_REQUESTED | LISTEN_OPEN) {
         return Err(Error::misuse("the listener is not open"));
     }
     context::request(
         ctx,
-        AppoutMsg::AcceptConn(AppoutAcceptConn {
+        request(AppoutAcceptConn {
             listen_opaque: lst.opaque(),
             conn_opaque: conn.opaque(),
             local_port,
@@ -86,6 +96,55 @@ pub fn listen_accept(ctx: &mut FlextcpContext, lst: ListenerRef, conn: ConnRef) 
     fresh.local_port = local_port;
     conn.set(fresh);
     Ok(())
+}
+
+/// Has the context told of connections that wait at a listener, or no longer. Who has asked once
+/// is told of every new connection that nobody has asked to accept, and at once if some wait.
+pub fn listen_watch(ctx: &mut FlextcpContext, lst: ListenerRef, on: bool) -> Result<()> {
+    let local_port = lst.with(|l| l.local_port);
+    context::request(
+        ctx,
+        AppoutMsg::ListenWatch(AppoutListenWatch {
+            opaque: lst.opaque(),
+            local_port,
+            on: on.into(),
+        }),
+    )
+}
+
+/// Offers `conn` for a connection that waits at the listener. The answer is the event of
+/// [`listen_accept`], at once; `EAGAIN` when none waits.
+pub fn accept_now(ctx: &mut FlextcpContext, lst: ListenerRef, conn: ConnRef) -> Result<()> {
+    offer(ctx, lst, conn, AppoutMsg::AcceptNow)
+}
+
+/// Makes `ctx` the context that uses a connection which this process holds and another one may
+/// use. The answer is an event, after which bytes follow that were received and not handed back.
+/// `EAGAIN`: a third process was faster; ask again. `ENOTCONN`: the connection is gone.
+///
+/// # Errors
+/// `EALREADY` for a connection that this process uses, `EAGAIN` when the queue is full.
+pub fn adopt(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
+    if conn.with(|c| conn::status(c)) != Some(Status::Parked) {
+        return Err(Error::expected(libc::EALREADY));
+    }
+    let msg = conn.with(|c| AppoutConnAdopt {
+        opaque: conn.opaque(),
+        remote_ip: c.remote_ip,
+        local_ip: c.local_ip,
+        remote_port: c.remote_port,
+        local_port: c.local_port,
+        flow_id: c.flow_id,
+    });
+    context::request(ctx, AppoutMsg::ConnAdopt(msg))?;
+    conn.with(|c| c.status = Status::Adopting as u8);
+    Ok(())
+}
+
+/// Posts what is to be told of a connection, bytes handed back included. What is not posted when
+/// another process adopts the connection is delivered there again.
+pub fn post(ctx: &mut FlextcpContext, conn: ConnRef) {
+    pending::post(ctx, conn);
 }
 
 /// Opens a connection. The answer is an event.
@@ -133,6 +192,11 @@ pub fn close(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
             Ok(())
         }
         Some(Status::ResetClosing) => {
+            conn.with(|c| c.status = Status::CloseRequested as u8);
+            Ok(())
+        }
+        Some(Status::Parked | Status::Adopting) => {
+            request_close(ctx, conn, Abort::Reset)?;
             conn.with(|c| c.status = Status::CloseRequested as u8);
             Ok(())
         }

@@ -11,6 +11,9 @@
 //! CloseDeferred, CloseOpened -> CloseRequested     close again, by address
 //! any of the closing states -> Closed              CONN_CLOSED
 //! Open   -> Moving -> Open                         move; as Open otherwise
+//! Open, Moving -> Parked                           another process has adopted it
+//! Parked -> Adopting -> Open | Parked              adopt, the answer
+//! Parked, Adopting -> CloseRequested               close
 //! ```
 
 use tas_abi::ll::FlextcpConnection;
@@ -48,6 +51,10 @@ pub enum Status {
     CloseOpened = 9,
     /// The open failed; waits for the answer to a close that found nothing.
     CloseFailed = 10,
+    /// Held, but not used by this process.
+    Parked = 11,
+    /// Waits for the answer to adopting it.
+    Adopting = 12,
 }
 
 /// The application called tx_close.
@@ -77,6 +84,8 @@ pub fn status(c: &FlextcpConnection) -> Option<Status> {
         8 => Status::Moving,
         9 => Status::CloseOpened,
         10 => Status::CloseFailed,
+        11 => Status::Parked,
+        12 => Status::Adopting,
         _ => return None,
     })
 }
@@ -89,6 +98,17 @@ pub fn is_open(c: &FlextcpConnection) -> bool {
 /// Whether any of the flags is set.
 pub fn has(c: &FlextcpConnection, flags: u8) -> bool {
     c.flags & flags != 0
+}
+
+/// Forgets what was to be told to the service, which another process tells now.
+pub(crate) fn detach(c: &mut FlextcpConnection) {
+    c.flags &= !(EARLY_DATA | EARLY_FIN);
+    c.rxb_bump = 0;
+    c.txb_bump = 0;
+    c.txb_allocated = 0;
+    c.bump_pending = 0;
+    c.bump_next = std::ptr::null_mut();
+    c.bump_prev = std::ptr::null_mut();
 }
 
 /// Free bytes of the transmit buffer.

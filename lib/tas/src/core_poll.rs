@@ -83,6 +83,8 @@ fn deliver(
         // Updates on the new context come after the answer to the move, which may have come
         // since the answers were looked at.
         Some(Status::Moving) if kernel_poll::answers_wait(ctx) => Step::Blocked,
+        // They continue what the answer tells, which is on its way.
+        Some(Status::Adopting) => Step::Blocked,
         Some(Status::Open | Status::Moving) => {
             // The connection's core may have changed. An update that is posted to another one is
             // passed on, so this only saves the way.

@@ -57,6 +57,11 @@ pub enum Event {
     Moved(ConnRef, i16),
     /// The connection is over, and its memory the caller's.
     Closed(ConnRef, i16),
+    /// Answer to adopting a connection.
+    Adopted(ConnRef, i16),
+    /// Another process has adopted the connection. Bytes that this one was told of and has not
+    /// handed back are delivered there.
+    TakenAway(ConnRef),
 }
 
 impl<'a> Events<'a> {
@@ -76,18 +81,22 @@ impl Sink for Events<'_> {
     }
 
     fn push(&mut self, event: Event) {
-        if let Some(slot) = self.slots.get_mut(self.len) {
-            slot.write(event.into());
+        if let Some(slot) = self.slots.get_mut(self.len)
+            && let Some(event) = event.for_c()
+        {
+            slot.write(event);
             self.len += 1;
         }
     }
 }
 
-impl From<Event> for FlextcpEvent {
-    fn from(event: Event) -> FlextcpEvent {
+impl Event {
+    /// As C programs know it, unless it answers a call that they do not have.
+    fn for_c(self) -> Option<FlextcpEvent> {
         use FlextcpEventData as Data;
         use FlextcpEventType as Type;
-        let (kind, ev) = match event {
+        let (kind, ev) = match self {
+            Event::Adopted(..) | Event::TakenAway(..) => return None,
             Event::ListenOpen(lst, status) => (
                 Type::ListenOpen,
                 Data {
@@ -176,9 +185,9 @@ impl From<Event> for FlextcpEvent {
                 },
             ),
         };
-        FlextcpEvent {
+        Some(FlextcpEvent {
             event_type: kind as u8,
             ev,
-        }
+        })
     }
 }

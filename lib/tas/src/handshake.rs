@@ -1,6 +1,6 @@
 //! The conversation on the service's unix socket, and the regions.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,9 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use tas_abi::appif::{
-    KERNEL_SOCKET_PATH, TAS_SOCKET_PATH, TAS_UXSOCK_VERSION, UxsockHello, UxsockQueue,
-    UxsockRequest, UxsockResponse,
+    JoinAnswer, JoinConn, JoinListener, JoinRequest, KERNEL_SOCKET_PATH, TAS_JOIN_SOCKET_PATH,
+    TAS_JOIN_VERSION, TAS_SOCKET_PATH, TAS_UXSOCK_PROCESS, TAS_UXSOCK_TOKEN, TAS_UXSOCK_VERSION,
+    UxsockHello, UxsockQueue, UxsockRequest, UxsockResponse,
 };
 use tas_abi::ll::FLEXTCP_MAX_FTCPCORES;
 use tas_abi::memif::{
@@ -43,6 +44,10 @@ pub(crate) struct Connection {
     pub isolated: Option<Isolated>,
     /// The process that connected.
     pub pid: u32,
+    /// What its children name it by, once it has asked.
+    pub token: Option<u64>,
+    /// The service knows whose socket it is: a child's was connected by its parent.
+    pub introduced: bool,
 }
 
 /// A region of the application's own, and what describes the service.
@@ -100,6 +105,8 @@ fn greet(socket: UnixStream, isolating: bool) -> Result<Connection> {
         cores,
         isolated,
         pid: std::process::id(),
+        token: None,
+        introduced: true,
     })
 }
 
@@ -186,6 +193,72 @@ pub(crate) fn request_context(
         ));
     }
     Ok((response, queues))
+}
+
+/// Sends a request that is not for a context, and returns the answer.
+fn ask(connection: &Connection, rxq_len: u32, txq_len: u32) -> Result<UxsockResponse> {
+    let mut socket = &connection.socket;
+    let request = UxsockRequest { rxq_len, txq_len };
+    socket
+        .write_all(request.as_bytes())
+        .map_err(|error| Error::io("cannot talk to the service", &error))?;
+    let mut response = UxsockResponse::new_zeroed();
+    read_exact(socket, response.as_mut_bytes())?;
+    if response.status != 0 {
+        return Err(Error::expected(libc::EOPNOTSUPP));
+    }
+    Ok(response)
+}
+
+/// Tells the service whose socket it is, if it cannot know.
+pub(crate) fn introduce(connection: &mut Connection) -> Result<()> {
+    if !connection.introduced {
+        ask(connection, TAS_UXSOCK_PROCESS, connection.pid)?;
+        connection.introduced = true;
+    }
+    Ok(())
+}
+
+/// What children name this process by.
+pub(crate) fn token(connection: &mut Connection) -> Result<u64> {
+    if let Some(token) = connection.token {
+        return Ok(token);
+    }
+    let token = ask(connection, TAS_UXSOCK_TOKEN, 0)?.app_out_off;
+    connection.token = Some(token);
+    Ok(token)
+}
+
+/// Announces a child of the process with this token that inherits these. Returns the child's
+/// socket and its own token.
+pub(crate) fn join(
+    token: u64,
+    listeners: &[JoinListener],
+    conns: &[JoinConn],
+) -> Result<(UnixStream, u64)> {
+    let failed = |error: io::Error| Error::io("cannot share sockets with a child", &error);
+    let mut socket = abstract_connect(TAS_JOIN_SOCKET_PATH.as_bytes()).map_err(failed)?;
+    let count = |n: usize| u32::try_from(n).map_err(|_| Error::expected(libc::E2BIG));
+    let request = JoinRequest {
+        version: TAS_JOIN_VERSION,
+        listeners: count(listeners.len())?,
+        conns: count(conns.len())?,
+        reserved: 0,
+        token,
+    };
+    let timeout = Some(ANSWER_TIMEOUT);
+    socket.set_read_timeout(timeout).map_err(failed)?;
+    socket.set_write_timeout(timeout).map_err(failed)?;
+    let bytes = [request.as_bytes(), listeners.as_bytes(), conns.as_bytes()].concat();
+    socket.write_all(&bytes).map_err(failed)?;
+    let mut answer = JoinAnswer::default();
+    read_exact(&socket, answer.as_mut_bytes())?;
+    if answer.version != TAS_JOIN_VERSION {
+        return Err(protocol(
+            "the service speaks another version of the handshake",
+        ));
+    }
+    Ok((socket, answer.token))
 }
 
 /// Maps the application's own region.

@@ -1,10 +1,15 @@
 //! The slow path's answers.
 
-use tas_abi::appif::{AppinAcceptConn, AppinConnOpened, AppinMsg, AppinStatus, KernelAppin};
+use tas_abi::appif::{
+    AppinAcceptConn, AppinConnAdopted, AppinConnOpened, AppinMsg, AppinStatus, KernelAppin,
+    TAS_ADOPTED_RESET, TAS_ADOPTED_RXDONE, TAS_ADOPTED_TXDONE,
+};
 use tas_abi::ll::{FlextcpConnection, FlextcpContext};
 
 use crate::calls::{self, Abort};
-use crate::conn::{self, EARLY_DATA, EARLY_FIN, RESET, Status};
+use crate::conn::{
+    self, EARLY_DATA, EARLY_FIN, RESET, Status, TX_EOS, TX_EOS_ACKED, TX_EOS_PLACED,
+};
 use crate::context::{self, KERNEL_ENTRY, Step};
 use crate::core_poll::deliver_early;
 use crate::events::{Event, Sink};
@@ -74,6 +79,14 @@ fn deliver(ctx: &mut FlextcpContext, msg: AppinMsg, out: &mut impl Sink) -> Step
         },
         AppinMsg::StatusConnMove(m) => match ConnRef::from_opaque(m.opaque) {
             Some(conn) => moved(ctx, conn, &m, out),
+            None => Step::Done,
+        },
+        AppinMsg::ConnAdopted(m) => match ConnRef::from_opaque(m.opaque) {
+            Some(conn) => adopted(ctx, conn, &m, out),
+            None => Step::Done,
+        },
+        AppinMsg::ConnTaken(m) => match ConnRef::from_opaque(m.opaque) {
+            Some(conn) => taken(ctx, conn, out),
             None => Step::Done,
         },
         // The application asked for nothing that these would answer.
@@ -281,6 +294,78 @@ fn closed(
     }
     context::forget_updates(ctx, conn);
     conn.with(|c| c.status = Status::Closed as u8);
+    Step::Done
+}
+
+/// The answer to an adoption. It stays queued until what the former user had not handed back is
+/// delivered as well.
+fn adopted(
+    ctx: &mut FlextcpContext,
+    conn: ConnRef,
+    answer: &AppinConnAdopted,
+    out: &mut impl Sink,
+) -> Step {
+    match conn.with(|c| conn::status(c)) {
+        Some(Status::Adopting) => {}
+        Some(Status::Open) => return deliver_early(ctx, conn, out),
+        _ => return Step::Done,
+    }
+    if emit(Event::Adopted(conn, event_status(answer.status)), out) == Step::Blocked {
+        return Step::Blocked;
+    }
+    if answer.status != 0 {
+        conn.with(|c| c.status = Status::Parked as u8);
+        return Step::Done;
+    }
+    conn.with(|c| take_over(c, answer));
+    deliver_early(ctx, conn, out)
+}
+
+fn take_over(c: &mut FlextcpConnection, a: &AppinConnAdopted) {
+    conn::detach(c);
+    c.rxb_base = seams::mem_at(a.rx_off);
+    c.rxb_len = a.rx_len;
+    c.txb_base = seams::mem_at(a.tx_off);
+    c.txb_len = a.tx_len;
+    c.flow_id = a.flow_id;
+    c.fn_core = a.fn_core;
+    c.bump_seq = a.bump_seq.into();
+    c.txb_head = a.tx_pos;
+    c.txb_sent = a.tx_used;
+    c.rxb_used = a.rx_used;
+    let before = if a.rx_used > a.rx_pos { a.rx_len } else { 0 };
+    c.rxb_head = a.rx_pos.wrapping_add(before).wrapping_sub(a.rx_used);
+    c.rx_closed = 0;
+    let flag = |of: u8, sets: u8| if a.flags & of != 0 { sets } else { 0 };
+    c.flags &= TX_EOS;
+    c.flags |= flag(TAS_ADOPTED_RXDONE, EARLY_FIN)
+        | flag(TAS_ADOPTED_RESET, EARLY_FIN | RESET)
+        | flag(TAS_ADOPTED_TXDONE, TX_EOS | TX_EOS_PLACED);
+    if a.rx_used > 0 {
+        c.flags |= EARLY_DATA;
+    }
+    if conn::has(c, TX_EOS_PLACED) && a.tx_used == 0 {
+        c.flags |= TX_EOS_ACKED;
+    }
+    c.status = Status::Open as u8;
+}
+
+/// Another process uses the connection.
+fn taken(ctx: &mut FlextcpContext, conn: ConnRef, out: &mut impl Sink) -> Step {
+    if !conn.with(|c| conn::is_open(c)) {
+        return Step::Done;
+    }
+    if emit(Event::TakenAway(conn), out) == Step::Blocked {
+        return Step::Blocked;
+    }
+    // What they tell is included in what that process, and this one when it adopts the connection
+    // again, is told.
+    context::forget_updates(ctx, conn);
+    pending::unlink(ctx, conn);
+    conn.with(|c| {
+        conn::detach(c);
+        c.status = Status::Parked as u8;
+    });
     Step::Done
 }
 

@@ -20,6 +20,7 @@ mod error;
 mod events;
 #[allow(unsafe_code)]
 pub mod ffi;
+pub mod fork;
 mod handshake;
 mod kernel_poll;
 mod pending;

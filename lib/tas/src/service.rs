@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tas_abi::appif::{UxsockQueue, UxsockResponse};
-use tas_abi::ll::{FLEXTCP_MAX_CONTEXTS, FlextcpContext};
+use tas_abi::ll::{FLEXTCP_MAX_CONTEXTS, FLEXTCP_MAX_FTCPCORES, FlextcpContext};
 use tas_shm::EventFd;
 
 use crate::error::{Error, Result};
@@ -26,10 +26,13 @@ static SOCKET: AtomicI32 = AtomicI32::new(-1);
 static KICK_FD: AtomicI32 = AtomicI32::new(-1);
 static GONE: AtomicBool = AtomicBool::new(false);
 static CONTEXTS: AtomicI32 = AtomicI32::new(0);
+/// The contexts' eventfds.
+static EVENTS: [AtomicI32; FLEXTCP_MAX_CONTEXTS] =
+    [const { AtomicI32::new(-1) }; FLEXTCP_MAX_CONTEXTS];
 
 /// A panic elsewhere leaves the connection as it was: every change to it is a
 /// single assignment.
-fn connection() -> MutexGuard<'static, Option<Connection>> {
+pub(crate) fn connection() -> MutexGuard<'static, Option<Connection>> {
     CONNECTION.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -51,14 +54,43 @@ pub fn connect() -> Result<()> {
         ));
     }
     let fresh = handshake::connect()?;
+    if !ours {
+        // The contexts of the parent, if there are any, are not this process's.
+        forget_contexts();
+    }
     for (core, event) in fresh.cores.iter().enumerate() {
         seams::set_core_evfd(core, event.as_raw_fd());
     }
-    SOCKET.store(fresh.socket.as_raw_fd(), Ordering::Relaxed);
+    set_socket(fresh.socket.as_raw_fd());
     KICK_FD.store(fresh.slow_path.as_raw_fd(), Ordering::Relaxed);
     GONE.store(false, Ordering::Relaxed);
     *current = Some(fresh);
     Ok(())
+}
+
+/// Notes the socket whose end tells that the service is gone, -1 for none.
+pub(crate) fn set_socket(fd: i32) {
+    SOCKET.store(fd, Ordering::Relaxed);
+}
+
+/// This process has no socket, nor eventfds of the service.
+pub(crate) fn disconnected() {
+    set_socket(-1);
+    KICK_FD.store(-1, Ordering::Relaxed);
+    for core in 0..FLEXTCP_MAX_FTCPCORES {
+        seams::set_core_evfd(core, -1);
+    }
+}
+
+/// This process has no contexts: those that there seem to be are its parent's.
+pub(crate) fn forget_contexts() {
+    CONTEXTS.store(0, Ordering::Relaxed);
+    for place in &EVENTS {
+        let event = place.swap(-1, Ordering::Relaxed);
+        if event >= 0 {
+            sys::close(event);
+        }
+    }
 }
 
 /// Connects and makes everything ready for contexts, as `flextcp_init` does.
@@ -96,6 +128,9 @@ pub fn create_context(ctx: &mut FlextcpContext) -> Result<()> {
             ctx.evfd = event.as_fd().as_raw_fd();
             ctx.ctx_id = id as u16;
             seams::kernel_newctx(ctx)?;
+            if let Some(place) = usize::try_from(id).ok().and_then(|id| EVENTS.get(id)) {
+                place.store(ctx.evfd, Ordering::Relaxed);
+            }
             // The context keeps it until the process ends.
             std::mem::forget(event);
             Ok(())
@@ -111,11 +146,12 @@ pub fn create_context(ctx: &mut FlextcpContext) -> Result<()> {
 
 /// Registers a context with the service and fills in its queues.
 pub fn register_context(ctx: &mut FlextcpContext) -> Result<()> {
-    let current = connection();
-    let connection = current.as_ref().ok_or(Error::failure(
+    let mut current = connection();
+    let connection = current.as_mut().ok_or(Error::failure(
         libc::ENOTCONN,
         "not connected to the service",
     ))?;
+    handshake::introduce(connection)?;
     let evfd = sys::duplicate(ctx.evfd).map_err(|error| Error::io("not a context", &error))?;
     let (response, queues) = handshake::request_context(connection, RXQ_LEN, TXQ_LEN, evfd.as_fd())
         .inspect_err(|_| look())?;

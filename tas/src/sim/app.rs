@@ -473,6 +473,7 @@ impl App {
             }
             AppinMsg::ListenNewconn(m) => Some(Event::Newconn(ListenerName(m.opaque))),
             AppinMsg::StatusReqScale(m) => Some(Event::Scaled(m.status)),
+            AppinMsg::ConnAdopted(_) | AppinMsg::ConnTaken(_) => None,
         }
     }
 

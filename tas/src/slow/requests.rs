@@ -1,7 +1,8 @@
 //! What applications ask for over their queues, and how tools see their contexts.
 
 use tas_abi::appif::{
-    AppinMsg, AppinStatus, AppoutMsg, KERNEL_APPOUT_CLOSE_RESET, KERNEL_APPOUT_LISTEN_REUSEPORT,
+    AppinAcceptConn, AppinConnAdopted, AppinMsg, AppinStatus, AppoutMsg, KERNEL_APPOUT_CLOSE_RESET,
+    KERNEL_APPOUT_LISTEN_REUSEPORT,
 };
 use tas_abi::memif::{AppCtx, FLEXNIC_PL_APPCTX_NUM, PlMem};
 use tas_wire::{FlowTuple, Ipv4Addr};
@@ -118,6 +119,23 @@ impl Control {
                     m.conn_opaque,
                     m.local_port,
                 );
+            }
+            AppoutMsg::ListenWatch(_) => {}
+            AppoutMsg::AcceptNow(m) => {
+                let answer = AppinAcceptConn {
+                    opaque: m.conn_opaque,
+                    status: -libc::EINVAL,
+                    ..AppinAcceptConn::default()
+                };
+                effects.answer(client.context, AppinMsg::AcceptedConn(answer));
+            }
+            AppoutMsg::ConnAdopt(m) => {
+                let answer = AppinConnAdopted {
+                    opaque: m.opaque,
+                    status: -libc::ENOTCONN,
+                    ..AppinConnAdopted::default()
+                };
+                effects.answer(client.context, AppinMsg::ConnAdopted(answer));
             }
             AppoutMsg::ReqScale(m) => {
                 let granted = self.scaler.ask(m.num_cores, effects.now);

@@ -75,10 +75,15 @@ pub const HEADERS: &[Header] = &[
     Header {
         path: "include/kernel_appif.h",
         about: "Messages between an application and the slow path.",
-        sources: &["lib/abi/src/appif.rs", "lib/abi/src/appif/layout.rs"],
+        sources: &[
+            "lib/abi/src/appif.rs",
+            "lib/abi/src/appif/family.rs",
+            "lib/abi/src/appif/layout.rs",
+        ],
         strings: &[
             ("KERNEL_SOCKET_PATH", appif::KERNEL_SOCKET_PATH),
             ("TAS_SOCKET_PATH", appif::TAS_SOCKET_PATH),
+            ("TAS_JOIN_SOCKET_PATH", appif::TAS_JOIN_SOCKET_PATH),
         ],
         patches: &[
             ("enum KERNEL_APPOUT {", "enum kernel_appout_type {"),

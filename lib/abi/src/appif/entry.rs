@@ -3,9 +3,10 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{
-    AppinAcceptConn, AppinConnOpened, AppinListenNewconn, AppinStatus, AppoutAcceptConn,
-    AppoutConnClose, AppoutConnMove, AppoutConnOpen, AppoutListenClose, AppoutListenOpen,
-    AppoutReqScale, KernelAppinType, KernelAppoutType,
+    AppinAcceptConn, AppinConnAdopted, AppinConnOpened, AppinListenNewconn, AppinStatus,
+    AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnMove, AppoutConnOpen,
+    AppoutListenClose, AppoutListenOpen, AppoutListenWatch, AppoutReqScale, KernelAppinType,
+    KernelAppoutType,
 };
 use crate::codec::{UnknownType, pack, unpack};
 
@@ -46,6 +47,12 @@ pub enum AppoutMsg {
     AcceptConn(AppoutAcceptConn),
     /// Ask for a number of cores.
     ReqScale(AppoutReqScale),
+    /// Be told of connections that wait at a listener, or no longer.
+    ListenWatch(AppoutListenWatch),
+    /// Offer a connection object to a listener, for a connection that waits already.
+    AcceptNow(AppoutAcceptConn),
+    /// Use a connection that another process has used.
+    ConnAdopt(AppoutConnAdopt),
 }
 
 impl From<AppoutMsg> for KernelAppout {
@@ -58,6 +65,9 @@ impl From<AppoutMsg> for KernelAppout {
             AppoutMsg::ListenClose(m) => (pack(&m), KernelAppoutType::ListenClose),
             AppoutMsg::AcceptConn(m) => (pack(&m), KernelAppoutType::AcceptConn),
             AppoutMsg::ReqScale(m) => (pack(&m), KernelAppoutType::ReqScale),
+            AppoutMsg::ListenWatch(m) => (pack(&m), KernelAppoutType::ListenWatch),
+            AppoutMsg::AcceptNow(m) => (pack(&m), KernelAppoutType::AcceptNow),
+            AppoutMsg::ConnAdopt(m) => (pack(&m), KernelAppoutType::ConnAdopt),
         };
         Self {
             raw,
@@ -79,6 +89,9 @@ impl TryFrom<KernelAppout> for AppoutMsg {
             KernelAppoutType::ListenClose => Self::ListenClose(unpack(raw)),
             KernelAppoutType::AcceptConn => Self::AcceptConn(unpack(raw)),
             KernelAppoutType::ReqScale => Self::ReqScale(unpack(raw)),
+            KernelAppoutType::ListenWatch => Self::ListenWatch(unpack(raw)),
+            KernelAppoutType::AcceptNow => Self::AcceptNow(unpack(raw)),
+            KernelAppoutType::ConnAdopt => Self::ConnAdopt(unpack(raw)),
             KernelAppoutType::Invalid => return Err(UnknownType(entry.type_)),
         })
     }
@@ -123,6 +136,10 @@ pub enum AppinMsg {
     ListenNewconn(AppinListenNewconn),
     /// A connection was accepted.
     AcceptedConn(AppinAcceptConn),
+    /// Outcome of adopting a connection.
+    ConnAdopted(AppinConnAdopted),
+    /// Another process uses a connection now.
+    ConnTaken(AppinStatus),
 }
 
 impl From<AppinMsg> for KernelAppin {
@@ -136,6 +153,8 @@ impl From<AppinMsg> for KernelAppin {
             AppinMsg::ConnOpened(m) => (pack(&m), KernelAppinType::ConnOpened),
             AppinMsg::ListenNewconn(m) => (pack(&m), KernelAppinType::ListenNewconn),
             AppinMsg::AcceptedConn(m) => (pack(&m), KernelAppinType::AcceptedConn),
+            AppinMsg::ConnAdopted(m) => (pack(&m), KernelAppinType::ConnAdopted),
+            AppinMsg::ConnTaken(m) => (pack(&m), KernelAppinType::ConnTaken),
         };
         Self {
             raw,
@@ -158,6 +177,8 @@ impl TryFrom<KernelAppin> for AppinMsg {
             KernelAppinType::ConnOpened => Self::ConnOpened(unpack(raw)),
             KernelAppinType::ListenNewconn => Self::ListenNewconn(unpack(raw)),
             KernelAppinType::AcceptedConn => Self::AcceptedConn(unpack(raw)),
+            KernelAppinType::ConnAdopted => Self::ConnAdopted(unpack(raw)),
+            KernelAppinType::ConnTaken => Self::ConnTaken(unpack(raw)),
             KernelAppinType::Invalid => return Err(UnknownType(entry.type_)),
         })
     }

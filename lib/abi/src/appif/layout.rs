@@ -5,9 +5,10 @@
 //! the sizes are asserted equal.
 
 use super::{
-    AppinAcceptConn, AppinConnOpened, AppinListenNewconn, AppinStatus, AppoutAcceptConn,
-    AppoutConnClose, AppoutConnMove, AppoutConnOpen, AppoutListenClose, AppoutListenOpen,
-    AppoutReqScale, KernelAppin, KernelAppout,
+    AppinAcceptConn, AppinConnAdopted, AppinConnOpened, AppinListenNewconn, AppinStatus,
+    AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnMove, AppoutConnOpen,
+    AppoutListenClose, AppoutListenOpen, AppoutListenWatch, AppoutReqScale, KernelAppin,
+    KernelAppout,
 };
 
 /// Abstract name of the handshake socket.
@@ -15,6 +16,8 @@ pub const KERNEL_SOCKET_PATH: &str = "\0flexnic_os";
 /// Abstract name of the handshake socket for applications with a region of
 /// their own.
 pub const TAS_SOCKET_PATH: &str = "\0tas";
+/// Abstract name of the socket where a child made by fork is announced.
+pub const TAS_JOIN_SOCKET_PATH: &str = "\0tas_join";
 
 /// Payload of [`AppoutEntry`].
 #[derive(Clone, Copy)]
@@ -34,6 +37,10 @@ pub union AppoutData {
     pub accept_conn: AppoutAcceptConn,
     /// For `KERNEL_APPOUT_REQ_SCALE`.
     pub req_scale: AppoutReqScale,
+    /// For `KERNEL_APPOUT_LISTEN_WATCH`.
+    pub listen_watch: AppoutListenWatch,
+    /// For `KERNEL_APPOUT_CONN_ADOPT`.
+    pub conn_adopt: AppoutConnAdopt,
     /// All bytes.
     pub raw: [u8; 63],
 }
@@ -63,6 +70,8 @@ pub union AppinData {
     pub listen_newconn: AppinListenNewconn,
     /// For `KERNEL_APPIN_ACCEPTED_CONN`.
     pub accept_connection: AppinAcceptConn,
+    /// For `KERNEL_APPIN_CONN_ADOPTED`.
+    pub conn_adopted: AppinConnAdopted,
     /// All bytes.
     pub raw: [u8; 63],
 }

@@ -37,6 +37,12 @@ pub(crate) fn drain(fd: i32) {
     unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
 }
 
+/// Closes a descriptor that is this library's.
+pub(crate) fn close(fd: i32) {
+    // SAFETY: no pointers involved; the library gives its descriptors to nobody else to own.
+    unsafe { libc::close(fd) };
+}
+
 /// Another descriptor for the same file.
 pub(crate) fn duplicate(fd: i32) -> io::Result<OwnedFd> {
     if fd < 0 {
