@@ -49,7 +49,7 @@ DOCS := doc/options.md doc/counters.md share/man share/completions
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-options \
 	check-install check-full check-apps check-instructions instructions-baseline \
-	check-loopback loopback bench bench-veth plots
+	check-loopback loopback bench bench-veth bench-redis plots
 
 all: $(PRODUCTS)
 
@@ -263,6 +263,10 @@ bench-veth:
 	$(MAKE) deps
 	$(MAKE) all
 	tests/bench-veth.sh
+
+# redis on TAS beside redis on Linux sockets, over a veth pair.
+bench-redis: all
+	$(if $(filter 0,$(shell id -u)),,sudo -E) tests/bench-redis.sh
 
 # Tables and charts in doc/, and the results that they show.
 plots:
