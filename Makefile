@@ -47,7 +47,7 @@ DOCS := doc/options.md doc/counters.md share/man share/completions
 .DELETE_ON_ERROR:
 .PHONY: all products rust dpdk clean distclean install uninstall deps deps-apps headers docs fmt lint \
 	tests run-tests tests-full run-tests-full demo \
-	check check-rust check-docs check-loom check-headers check-abi check-c check-options \
+	check check-rust check-docs check-loom check-headers check-abi check-c check-sockets check-options \
 	check-install check-full check-apps check-instructions instructions-baseline \
 	check-loopback loopback bench bench-veth bench-redis plots
 
@@ -156,6 +156,7 @@ check:
 	$(MAKE) check-loom
 	$(MAKE) check-abi
 	$(MAKE) check-c
+	$(MAKE) check-sockets
 	$(MAKE) check-options
 	$(MAKE) check-install
 	$(MAKE) check-instructions
@@ -200,6 +201,11 @@ check-abi: all
 
 check-c: all
 	tests/c/ll/run.sh
+
+# Stacks that the conformance suite compares with Linux sockets: tests/c/sockets/run.sh.
+SOCKETS_STACKS ?= again
+check-sockets: all
+	tests/c/sockets/run.sh $(SOCKETS_STACKS)
 
 check-options: all
 	tests/build/options.sh
