@@ -24,7 +24,8 @@ PACKAGES := gcc g++ libc6-dev make pkg-config python3 libclang-dev iproute2 etht
 PACKAGES += $(if $(RTE_SDK),,libdpdk-dev)
 # The programs that `check-apps` runs on TAS.
 APP_PACKAGES := redis-server redis-tools memcached libmemcached-tools nginx-light lighttpd haproxy \
-	nodejs python3 iperf3 curl wrk apache2-utils socat netcat-openbsd openssl
+	nodejs python3 iperf3 curl wrk apache2-utils socat netcat-openbsd openssl \
+	sockperf
 
 export RTE_SDK EXTRA_CFLAGS EXTRA_LDFLAGS
 export CFLAGS := $(strip $(CFLAGS) $(EXTRA_CFLAGS))

@@ -28,7 +28,7 @@ case_of() {
 check_programs() {
     local tool
     for tool in ip ethtool nsenter unshare redis-server redis-benchmark memcached memcaslap nginx \
-        lighttpd haproxy node iperf3 curl wrk ab socat nc openssl "$python"; do
+        lighttpd haproxy node iperf3 curl wrk ab socat nc openssl sockperf "$python"; do
         command -v "$tool" >/dev/null || fail "$tool is missing: make deps-apps installs it"
     done
     [ "$stack" = linux ] || [ -f "$preload" ] || fail "$preload is missing: run make"
@@ -206,7 +206,7 @@ apps_service() {
 # What the service holds for programs, in one line.
 service_now() {
     [ "$stack" = tas ] || return 0
-    on "$tas_side" "$root/tools/tas-top" --once --json -d 0.05 >"$work/top.json" || return 0
+    on "$tas_side" "$root/tools/tas-top" --once --json -d 0.1 >"$work/top.json" || return 0
     "$python" - "$work/top.json" <<'PYTHON'
 import json, sys
 groups = json.load(open(sys.argv[1]))["groups"]

@@ -166,12 +166,15 @@ run_case() {
     [ "$status" = 0 ] || result=FAIL
 }
 
-# What hangs, and where in the kernel.
+# What hangs, and where: in the kernel, and with gdb in the library.
 at_work() {
     local pid
     strangers
     for pid in "${left[@]}"; do
         echo "at work: $pid in $(cat "/proc/$pid/wchan" 2>/dev/null): $(command_of "$pid")"
+        if command -v gdb >/dev/null && grep -qs libtas_interpose "/proc/$pid/maps"; then
+            timeout 20 gdb -p "$pid" -batch -ex 'thread apply all bt' 2>/dev/null | grep -E '^(#|Thread)' || true
+        fi
     done
 }
 
@@ -191,7 +194,7 @@ for name in "${case_names[@]}"; do
     else
         failed+=("$name")
         # The end of what each of its programs said.
-        tail -n 8 "$dir"/*.out "$dir/log" 2>/dev/null | cut -c 1-200 | sed 's/^/    /'
+        { tail -n 8 "$dir"/*.out 2>/dev/null || true; echo; tail -n 30 "$dir/log"; } | cut -c 1-200 | sed 's/^/    /'
     fi
     [ -n "${TAS_APPS_KEEP:-}" ] && cp -r "$dir" "$TAS_APPS_KEEP/"
     rm -rf "$dir"
