@@ -15,6 +15,7 @@ MANDIR ?= $(DATADIR)/man
 WITH_RUST := scripts/with-rust.sh
 CARGO ?= $(WITH_RUST) cargo
 CARGOFLAGS ?=
+OBJCOPY ?= objcopy
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 RELEASE := $(TARGET)/release
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -35,7 +36,7 @@ ifneq ($(strip $(RUST_EXTRA)),)
 export RUSTFLAGS := $(strip $(RUSTFLAGS) $(RUST_EXTRA))
 endif
 
-LIBRARIES := lib/libtas.so
+LIBRARIES := lib/libtas.so lib/libtas_interpose.so
 UTILS := lib/utils/rng.o lib/utils/timeout.o lib/utils/utils.o
 TOOLS := statetool tracetool scaletool tas-top
 PRODUCTS := tas/tas $(LIBRARIES) $(UTILS) $(addprefix tools/,$(TOOLS))
@@ -63,7 +64,7 @@ dpdk:
 # One cargo run for all, since cargo serialises runs anyway; it knows best what
 # is out of date, so it always runs.
 rust: dpdk
-	$(CARGO) build --release $(CARGOFLAGS) -p tas -p libtas -p tas-tools
+	$(CARGO) build --release $(CARGOFLAGS) -p tas -p libtas -p libtas_interpose -p tas-tools
 
 tas/tas: rust
 	@install -C -m 755 $(RELEASE)/tas $@
@@ -71,16 +72,47 @@ tas/tas: rust
 $(addprefix tools/,$(TOOLS)): tools/%: rust
 	@install -C -m 755 $(RELEASE)/$* $@
 
-# From the static library: a cdylib would export what its dependencies export,
-# and the linker would ignore this version script. No SONAME, so that a program
-# linked with the file's path runs from the tree.
-lib/libtas.so: rust lib/tas/libtas.map
-	@if [ ! $@ -nt $(RELEASE)/libtas_ll.a ] || [ ! $@ -nt lib/tas/libtas.map ]; then \
+# $(call link,ARCHIVE,MAP,OBJECTS) makes a library of all that is in a static
+# library: a cdylib would export what its dependencies export, and the linker
+# would ignore this version script. No SONAME, so that a program linked with the
+# file's path runs from the tree.
+COMMA := ,
+define link
+	@if [ ! $@ -nt $1 ] || [ ! $@ -nt $2 ]; then \
 		echo "LINK $@"; \
-		$(CC) -shared -o $@ -Wl,--whole-archive $(RELEASE)/libtas_ll.a -Wl,--no-whole-archive \
-			-Wl,--version-script=lib/tas/libtas.map -Wl,--gc-sections \
+		$(CC) -shared -o $@ $3 -Wl,--whole-archive $1 -Wl,--no-whole-archive \
+			-Wl,--version-script=$2 -Wl,--gc-sections \
 			-Wl,-z,defs -Wl,-z,relro -Wl,-z,now $(EXTRA_LDFLAGS) -lgcc_s -lc; \
 	fi
+endef
+
+lib/libtas.so: rust lib/tas/libtas.map
+	$(call link,$(RELEASE)/libtas_ll.a,lib/tas/libtas.map)
+
+# In this library's archive the interposed names are renamed, so that none of
+# its own calls can reach them: lib/interpose/names.sh.
+INTERPOSE := lib/interpose
+INTERPOSE_BUILD := $(TARGET)/interpose
+INTERPOSE_NAMES := $(INTERPOSE)/names.sh $(INTERPOSE)/libtas_interpose.map
+
+$(INTERPOSE_BUILD)/libtas_interpose.a: rust $(INTERPOSE_NAMES)
+	@if [ ! $@ -nt $(RELEASE)/libtas_interpose.a ] || [ ! $@ -nt $(INTERPOSE)/libtas_interpose.map ]; then \
+		mkdir -p $(@D) && $(INTERPOSE_NAMES) redirect >$(@D)/redirect && \
+		$(OBJCOPY) --redefine-syms=$(@D)/redirect $(RELEASE)/libtas_interpose.a $@; \
+	fi
+
+$(INTERPOSE_BUILD)/export: $(INTERPOSE_NAMES)
+	@mkdir -p $(@D)
+	$(INTERPOSE_NAMES) export >$@
+
+# -fexceptions: a thread may be cancelled in the functions that these call.
+$(INTERPOSE_BUILD)/shim.o: $(INTERPOSE)/shim.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -fPIC -fexceptions -Wall -Wextra -Werror -D_GNU_SOURCE $(CFLAGS) -c -o $@ $<
+
+lib/libtas_interpose.so: $(INTERPOSE_BUILD)/libtas_interpose.a $(INTERPOSE_BUILD)/shim.o \
+		$(INTERPOSE_BUILD)/export $(INTERPOSE)/libtas_interpose.map
+	$(call link,$<,$(INTERPOSE)/libtas_interpose.map,$(INTERPOSE_BUILD)/shim.o -Wl$(COMMA)@$(INTERPOSE_BUILD)/export)
 
 $(UTILS) &: lib/utils/build-objects.sh $(wildcard lib/utils/objects/*.rs lib/utils/src/*.rs \
 		lib/utils/src/*/*.rs)
@@ -199,6 +231,9 @@ check-headers:
 check-abi: all
 	tests/c/abi/run.sh
 	tests/build/symbols.sh lib/libtas.so lib/tas/libtas.map
+	tests/build/symbols.sh lib/libtas_interpose.so $(INTERPOSE)/libtas_interpose.map
+	tests/build/unbound.sh lib/libtas_interpose.so $(INTERPOSE)/libtas_interpose.map \
+		$(INTERPOSE_BUILD)/libtas_interpose.a $(INTERPOSE_BUILD)/shim.o
 
 check-c: all
 	tests/c/ll/run.sh

@@ -1,0 +1,50 @@
+//! How a call on one descriptor finds its way.
+
+use std::ffi::c_int;
+
+use crate::{real, sockets};
+
+/// Whether a call on what was a socket of ours found that it is not any more:
+/// another thread has closed it or given it to the kernel meanwhile.
+#[cold]
+pub(super) fn is_stale(fd: c_int) -> bool {
+    real::errno() == libc::EBADF && !sockets::is_ours(fd)
+}
+
+/// Declares interposed functions whose first argument is the descriptor, with
+/// the function for sockets of ours. Those after `blocking` may sleep.
+macro_rules! by_descriptor {
+    ($($name:ident ( $fd:ident: c_int $(, $arg:ident: $kind:ty)* ) -> $result:ty
+        => $how:ident $ours:ident;)*) => {
+        $(
+            /// # Safety
+            /// As for the function in C.
+            #[unsafe(export_name = concat!("tas_interpose_", stringify!($name)))]
+            pub(super) unsafe extern "C-unwind" fn $name(
+                $fd: ::std::ffi::c_int $(, $arg: $kind)*
+            ) -> $result {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    if $crate::sockets::is_ours($fd) {
+                        let result = $crate::ffi::entry::$how(|| {
+                            $crate::sockets::$ours($fd $(, $arg)*)
+                        });
+                        if result != -1 || !$crate::ffi::entry::is_stale($fd) {
+                            return result;
+                        }
+                    }
+                    $crate::real::$name($fd $(, $arg)*)
+                }
+            }
+        )*
+    };
+}
+
+pub(super) use by_descriptor;
+
+/// A call that never sleeps.
+pub(super) fn prompt<R>(call: impl FnOnce() -> R) -> R {
+    call()
+}
+
+pub(super) use super::uncancelled as blocking;

@@ -1,0 +1,213 @@
+//! Moving data between two descriptors.
+
+use std::ffi::{c_int, c_uint, c_void};
+
+use libc::{off_t, size_t, ssize_t};
+
+use super::{data, uncancelled};
+use crate::real::{self, errno, set_errno};
+use crate::sockets;
+
+/// Bytes that `splice` moves in one call at most: what a pipe holds by default.
+const PIECE: usize = 64 * 1024;
+
+/// # Safety
+/// As for the function in C.
+#[unsafe(export_name = "tas_interpose_sendfile")]
+pub(super) unsafe extern "C-unwind" fn sendfile(
+    out: c_int,
+    from: c_int,
+    offset: *mut off_t,
+    len: size_t,
+) -> ssize_t {
+    // SAFETY: the caller's promise. From a socket there is no sendfile, and
+    // the kernel says so for the descriptors of ours.
+    unsafe {
+        match sockets::is_ours(out) {
+            true => uncancelled(|| sockets::tas_sendfile(out, from, offset, len)),
+            false => real::sendfile(out, from, offset, len),
+        }
+    }
+}
+
+/// # Safety
+/// As for the function in C.
+#[unsafe(export_name = "tas_interpose_sendfile64")]
+unsafe extern "C-unwind" fn sendfile64(
+    out: c_int,
+    from: c_int,
+    offset: *mut off_t,
+    len: size_t,
+) -> ssize_t {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match sockets::is_ours(out) {
+            true => sendfile(out, from, offset, len),
+            false => real::sendfile64(out, from, offset, len),
+        }
+    }
+}
+
+/// # Safety
+/// As for the function in C.
+#[unsafe(export_name = "tas_interpose_splice")]
+pub(super) unsafe extern "C-unwind" fn splice(
+    from: c_int,
+    from_offset: *mut off_t,
+    to: c_int,
+    to_offset: *mut off_t,
+    len: size_t,
+    flags: c_uint,
+) -> ssize_t {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (receives, sends) = (sockets::is_ours(from), sockets::is_ours(to));
+        if !receives && !sends {
+            return real::splice(from, from_offset, to, to_offset, len, flags);
+        }
+        let (pipe, pipe_offset, socket_offset) = match receives {
+            true => (to, to_offset, from_offset),
+            false => (from, from_offset, to_offset),
+        };
+        if receives && sends || !is_pipe(pipe) {
+            return failure(libc::EINVAL);
+        }
+        if !pipe_offset.is_null() {
+            return failure(libc::ESPIPE);
+        }
+        if !socket_offset.is_null() {
+            return failure(libc::EINVAL);
+        }
+        if len == 0 {
+            return 0;
+        }
+        let nonblock = flags & libc::SPLICE_F_NONBLOCK != 0;
+        match receives {
+            true => to_pipe(from, to, len, nonblock),
+            false => from_pipe(from, to, len, nonblock, flags & libc::SPLICE_F_MORE != 0),
+        }
+    }
+}
+
+fn failure(errno: c_int) -> ssize_t {
+    set_errno(errno);
+    -1
+}
+
+fn is_pipe(fd: c_int) -> bool {
+    // SAFETY: asks about a descriptor, whichever it is.
+    unsafe { real::fcntl(fd, libc::F_GETPIPE_SZ, 0) >= 0 }
+}
+
+fn is_nonblocking(fd: c_int) -> bool {
+    // SAFETY: asks about a descriptor, whichever it is.
+    let flags = unsafe { real::fcntl(fd, libc::F_GETFL, 0) };
+    flags & libc::O_NONBLOCK != 0
+}
+
+/// Waits until a pipe is ready, unless it or the call does not block.
+fn await_pipe(pipe: c_int, events: i16, nonblock: bool) -> Result<(), ssize_t> {
+    let timeout = if nonblock || is_nonblocking(pipe) {
+        0
+    } else {
+        -1
+    };
+    let mut fds = [libc::pollfd {
+        fd: pipe,
+        events,
+        revents: 0,
+    }];
+    // SAFETY: a live array and its length.
+    match unsafe { real::poll(fds.as_mut_ptr(), 1, timeout) } {
+        0 => Err(failure(libc::EAGAIN)),
+        ready if ready < 0 => Err(-1),
+        _ => Ok(()),
+    }
+}
+
+/// Looks at what has been received, writes as much as the pipe takes, and only
+/// then takes it: nothing is lost when the pipe takes less.
+fn to_pipe(from: c_int, pipe: c_int, len: usize, nonblock: bool) -> ssize_t {
+    if let Err(failure) = await_pipe(pipe, libc::POLLOUT, nonblock) {
+        return failure;
+    }
+    let mut piece = vec![0u8; len.min(PIECE)];
+    let wait = if nonblock { libc::MSG_DONTWAIT } else { 0 };
+    let place = piece.as_mut_ptr().cast::<c_void>();
+    // SAFETY: a live buffer and at most its length.
+    unsafe {
+        let seen = data::recv(from, place, piece.len(), libc::MSG_PEEK | wait);
+        if seen <= 0 {
+            return seen;
+        }
+        let written = real::write(pipe, place, seen as usize);
+        if written <= 0 {
+            return written;
+        }
+        data::recv(from, place, written as usize, libc::MSG_DONTWAIT)
+    }
+}
+
+/// Copies what the pipe holds by way of another pipe, sends as much as the
+/// socket takes, and only then takes it from the pipe.
+fn from_pipe(pipe: c_int, to: c_int, len: usize, nonblock: bool, more: bool) -> ssize_t {
+    if let Err(failure) = await_pipe(pipe, libc::POLLIN, nonblock) {
+        return failure;
+    }
+    let len = len.min(PIECE);
+    let mut piece = vec![0u8; len];
+    let place = piece.as_mut_ptr().cast::<c_void>();
+    let Some(seen) = look_into(pipe, &mut piece) else {
+        return -1;
+    };
+    if seen == 0 {
+        return 0;
+    }
+    let mut flags = 0;
+    if nonblock {
+        flags |= libc::MSG_DONTWAIT;
+    }
+    if more {
+        flags |= libc::MSG_MORE;
+    }
+    // SAFETY: a live buffer and at most its length.
+    unsafe {
+        let sent = data::send(to, place, seen, flags);
+        if sent <= 0 {
+            return sent;
+        }
+        let mut left = sent as usize;
+        while left > 0 {
+            let taken = real::read(pipe, place, left);
+            if taken <= 0 {
+                break;
+            }
+            left -= taken as usize;
+        }
+        sent
+    }
+}
+
+/// Reads what a pipe holds without taking it.
+fn look_into(pipe: c_int, piece: &mut [u8]) -> Option<usize> {
+    let mut ends = [-1; 2];
+    // SAFETY: room for two descriptors, which are closed below.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } != 0 {
+        return None;
+    }
+    // SAFETY: live descriptors, and a live buffer with its length.
+    let seen = unsafe {
+        let there = libc::tee(pipe, ends[1], piece.len(), libc::SPLICE_F_NONBLOCK);
+        match there {
+            1.. => real::read(ends[0], piece.as_mut_ptr().cast(), there as usize),
+            _ => there,
+        }
+    };
+    let why = errno();
+    for end in ends {
+        // SAFETY: made above, and nobody else's.
+        unsafe { real::close(end) };
+    }
+    set_errno(why);
+    usize::try_from(seen).ok()
+}

@@ -1,0 +1,27 @@
+//! `libtas_interpose.so`: stands, preloaded, in front of the C library's
+//! functions that take descriptors, so that programs that nobody changed run
+//! on TAS.
+//!
+//! Each function asks whether a descriptor is one of the sockets library's,
+//! which takes two loads, and calls it or the real function. Which new sockets
+//! are to be TAS's is decided by [`policy`], from the environment's
+//! [`settings`] and what the service and the kernel route.
+
+#![deny(unsafe_code)]
+
+// Its C functions are part of this library.
+use tas_ll as _;
+
+#[allow(unsafe_code)]
+mod ffi;
+mod policy;
+#[allow(unsafe_code)]
+mod raw;
+#[allow(unsafe_code)]
+mod real;
+mod routes;
+mod rules;
+mod settings;
+#[allow(unsafe_code)]
+mod sockets;
+mod state;
