@@ -6,6 +6,7 @@ use super::cc::CcState;
 use super::patience::Patience;
 use super::ranges::Ranges;
 use super::rtt::RttEstimator;
+use super::sack::Duplicate;
 use super::state::State;
 use crate::types::Micros;
 
@@ -33,8 +34,6 @@ pub struct FlowExt {
     pub(super) probe: bool,
     pub(super) recovery: Recovery,
     pub(super) rexmit_mode: RexmitMode,
-    /// Timeouts, or probes of a closed window, since the peer last made progress.
-    pub(super) retries: u8,
     pub(super) snd_wscale: u8,
     pub(super) rcv_wscale: u8,
     /// ACKs that go at once, since one was held back for nothing.
@@ -43,6 +42,8 @@ pub struct FlowExt {
     pub(super) ack_held: bool,
     /// How long an ACK waits for the application's answer.
     pub(super) ack_patience: Patience,
+    /// The next ACK has something to report by SACK.
+    pub(super) sack_news: bool,
     /// Most data in a segment: MSS without the options that every segment has.
     pub(super) mss: u16,
     /// Largest segment seen from the peer, at least 536 or the MSS: what counts as full-sized.
@@ -79,6 +80,8 @@ pub struct FlowExt {
     pub(super) ts_recent_at: u32,
     /// The segment that ends at `rtt_seq` is being timed.
     pub(super) timing: bool,
+    /// Timeouts, or probes of a closed window, since the peer last made progress.
+    pub(super) retries: u8,
     /// Tell the peer that the rate was reduced (RFC 3168 §6.1.2).
     pub(super) cwr_due: bool,
     /// In this control interval more was to be sent than the rate let out.
@@ -107,6 +110,8 @@ pub struct FlowExt {
     pub(super) linger: Timer,
     /// Congestion control.
     pub(super) cc: CcState,
+    /// Data that came twice.
+    pub(super) duplicate: Duplicate,
     /// Out-of-order data.
     pub(super) ranges: Ranges,
 }

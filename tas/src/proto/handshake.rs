@@ -88,6 +88,8 @@ struct Peer {
     window_scale: Option<WindowScale>,
     /// The peer's timestamp to echo; `None`: no timestamps.
     ts_recent: Option<u32>,
+    /// The peer takes SACK options.
+    sack: bool,
     /// ECN is agreed on.
     ecn: bool,
 }
@@ -99,6 +101,7 @@ impl Peer {
             mss: packet.options.mss.unwrap_or(DEFAULT_MSS).max(MIN_MSS),
             window_scale: packet.options.window_scale,
             ts_recent: packet.options.timestamps.map(|ts| ts.val),
+            sack: packet.options.sack_permitted,
             ecn,
         }
     }
@@ -145,6 +148,8 @@ pub struct Agreed {
     pub rcv_wscale: WindowScale,
     /// The peer's latest timestamp and the offset of ours, when both sides use them.
     pub timestamps: Option<TimestampInit>,
+    /// Both sides take SACK options (RFC 2018 §2).
+    pub sack: bool,
     /// ECN is in use.
     pub ecn: bool,
     /// Our initial sequence number.
@@ -452,6 +457,7 @@ impl Handshake {
                 recent: ts.unwrap_or(recent),
                 offset: self.offer.ts_offset,
             }),
+            sack: peer.sack,
             ecn: peer.ecn,
             iss: self.offer.iss,
             irs: peer.irs,
@@ -482,11 +488,12 @@ impl Handshake {
             }),
             mss: Some(self.offer.mss()),
             window_scale: Some(self.offer.window_scale()),
+            sack_permitted: true,
             ..SegmentFields::default()
         }
     }
 
-    /// Options only where the peer offered them (RFC 7323 §2.2, §3.2).
+    /// Options only where the peer offered them (RFC 7323 §2.2, §3.2; RFC 2018 §2).
     fn syn_ack(&self, peer: &Peer, now: Micros) -> SegmentFields<'static> {
         let ecn = if peer.ecn {
             TcpFlags::ECE
@@ -501,6 +508,7 @@ impl Handshake {
             timestamps: self.echo(peer.ts_recent, now),
             mss: Some(self.offer.mss()),
             window_scale: peer.window_scale.map(|_| self.offer.window_scale()),
+            sack_permitted: peer.sack,
             ..SegmentFields::default()
         }
     }

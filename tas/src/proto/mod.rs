@@ -26,6 +26,7 @@ mod patience;
 mod ranges;
 mod receive;
 mod rtt;
+mod sack;
 mod segment;
 mod send;
 mod state;
@@ -38,6 +39,8 @@ mod loss_tests;
 mod random_tests;
 #[cfg(test)]
 mod receive_tests;
+#[cfg(test)]
+mod sack_tests;
 #[cfg(test)]
 mod segment_tests;
 #[cfg(test)]

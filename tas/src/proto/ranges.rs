@@ -21,6 +21,10 @@ impl Range {
     fn end(self) -> SeqNum {
         SeqNum(self.end)
     }
+
+    fn contains(self, at: SeqNum) -> bool {
+        self.start().le(at) && at.lt(self.end())
+    }
 }
 
 /// What became of a range that was to be added.
@@ -40,8 +44,9 @@ pub(super) enum Insert {
 pub(super) struct Ranges {
     ranges: [Range; MAX_RANGES],
     len: u8,
-    /// Start of what was added last: SACK reports the range around it first (RFC 2018 §4).
-    newest: u32,
+    /// Numbers in the ranges that grew last, the latest first: the order in which SACK reports
+    /// them (RFC 2018 §4). Some may have been delivered since.
+    recent: [u32; SackBlocks::MAX],
 }
 
 impl Ranges {
@@ -49,9 +54,12 @@ impl Ranges {
         self.ranges.get(..usize::from(self.len)).unwrap_or(&[])
     }
 
-    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len.into()
     }
 
     pub(super) fn clear(&mut self) {
@@ -100,8 +108,33 @@ impl Ranges {
             *slot = merged;
         }
         self.remove(first + 1, after);
-        self.newest = start.0;
+        self.note_growth(start, merged);
         Insert::New
+    }
+
+    /// Remembers that `range` grew at `start`.
+    fn note_growth(&mut self, start: SeqNum, range: Range) {
+        if !self
+            .recent
+            .first()
+            .is_some_and(|&last| range.contains(SeqNum(last)))
+        {
+            self.recent.rotate_right(1);
+        }
+        if let Some(latest) = self.recent.first_mut() {
+            *latest = start.0;
+        }
+    }
+
+    /// What of a segment is held already: the first such part, if any.
+    pub(super) fn overlap(&self, start: SeqNum, end: SeqNum) -> Option<SackBlock> {
+        let held = self.as_slice();
+        let range = held.get(held.partition_point(|range| range.end().le(start)))?;
+        let block = SackBlock {
+            left: range.start().max(start),
+            right: range.end().min(end),
+        };
+        block.left.lt(block.right).then_some(block)
     }
 
     fn insert_between(&mut self, at: usize, range: Range) -> Insert {
@@ -116,7 +149,7 @@ impl Ranges {
             *slot = range;
         }
         self.len += 1;
-        self.newest = range.start;
+        self.note_growth(range.start(), range);
         Insert::New
     }
 
@@ -148,25 +181,26 @@ impl Ranges {
         reached
     }
 
-    /// At most `max` ranges, the one that grew last first (RFC 2018 §4).
-    pub(super) fn sack_blocks(&self, max: usize) -> SackBlocks {
-        let mut blocks = SackBlocks::default();
-        let newest = SeqNum(self.newest);
-        let is_newest = |range: &Range| newest.ge(range.start()) && newest.lt(range.end());
+    /// Appends ranges to `blocks` until they are `max`: those that grew last first (RFC 2018 §4).
+    pub(super) fn report(&self, blocks: &mut SackBlocks, max: usize) {
         let held = self.as_slice();
-        let rest = held.iter().filter(|range| !is_newest(range));
-        for range in held
-            .iter()
-            .filter(|range| is_newest(range))
-            .chain(rest)
-            .take(max)
-        {
-            blocks.push(SackBlock {
+        let recent = self.recent.iter().filter_map(|&at| {
+            let at = SeqNum(at);
+            let first = held.partition_point(|range| range.end().le(at));
+            held.get(first).filter(|range| range.contains(at))
+        });
+        for range in recent.chain(held) {
+            let block = SackBlock {
                 left: range.start(),
                 right: range.end(),
-            });
+            };
+            if blocks.as_slice().len() >= max {
+                return;
+            }
+            if !blocks.as_slice().contains(&block) {
+                blocks.push(block);
+            }
         }
-        blocks
     }
 
     #[cfg(test)]

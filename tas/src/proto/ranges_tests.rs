@@ -48,13 +48,50 @@ fn when_full_only_ranges_that_join_others_are_taken() {
 fn rfc2018_4_the_newest_block_comes_first() {
     let mut held = ranges(&[(10, 20), (30, 40), (50, 60), (70, 80)]);
     held.insert(seq(40), seq(45));
-    let blocks = held.sack_blocks(3);
-    let blocks: Vec<_> = blocks
-        .as_slice()
-        .iter()
-        .map(|b| (b.left.0, b.right.0))
-        .collect();
-    assert_eq!(blocks, [(30, 45), (10, 20), (50, 60)]);
+    assert_eq!(reported(&held, 3), [(30, 45), (70, 80), (50, 60)]);
+}
+
+#[test]
+fn rfc2018_4_others_follow_in_the_order_in_which_they_were_reported() {
+    let mut held = ranges(&[(90, 95), (10, 20), (70, 80), (30, 40)]);
+    assert_eq!(reported(&held, 4), [(30, 40), (70, 80), (10, 20), (90, 95)]);
+    // What has been delivered is not reported, what has not been lately comes last.
+    held.insert(seq(95), seq(99));
+    held.take_in_order(seq(10));
+    held.take_in_order(seq(30));
+    assert_eq!(reported(&held, 4), [(90, 99), (70, 80)]);
+    assert_eq!(reported(&held, 1), [(90, 99)]);
+}
+
+#[test]
+fn ranges_that_grew_together_are_reported_once() {
+    let mut held = ranges(&[(10, 20), (30, 40), (50, 60)]);
+    held.insert(seq(20), seq(30));
+    held.insert(seq(60), seq(70));
+    assert_eq!(reported(&held, 4), [(50, 70), (10, 40)]);
+}
+
+#[test]
+fn the_part_of_a_segment_that_is_held_is_known() {
+    let held = ranges(&[(10, 20), (30, 40)]);
+    let overlap = |start, end| {
+        held.overlap(seq(start), seq(end))
+            .map(|block| (block.left.0, block.right.0))
+    };
+    assert_eq!(overlap(0, 10), None);
+    assert_eq!(overlap(0, 11), Some((10, 11)));
+    assert_eq!(overlap(12, 15), Some((12, 15)));
+    assert_eq!(overlap(15, 35), Some((15, 20)));
+    assert_eq!(overlap(20, 30), None);
+    assert_eq!(overlap(25, 50), Some((30, 40)));
+    assert_eq!(overlap(40, 50), None);
+}
+
+fn reported(held: &Ranges, max: usize) -> Vec<(u32, u32)> {
+    let mut blocks = SackBlocks::default();
+    held.report(&mut blocks, max);
+    let blocks = blocks.as_slice().iter();
+    blocks.map(|b| (b.left.0, b.right.0)).collect()
 }
 
 proptest! {

@@ -69,7 +69,7 @@ impl Flow<'_> {
             self.note_marking(seg, now, out);
         }
         if part.offset > 0 {
-            self.receive_out_of_order(&part, out);
+            self.receive_out_of_order(&part, now, out);
         } else {
             self.receive_next(&part, seg, params, now, out);
         }
@@ -84,6 +84,9 @@ impl Flow<'_> {
         } else {
             0
         };
+        if old > 0 && seg.len > 0 {
+            self.note_duplicate_data(seg.seq, seg.seq + old.min(seg.len));
+        }
         if old >= seg.len.saturating_add(fin.into()) {
             return None;
         }
@@ -139,11 +142,15 @@ impl Flow<'_> {
     }
 
     /// Data or FIN beyond a hole: held, and acknowledged at once (RFC 5681 §4.2).
-    fn receive_out_of_order(&mut self, part: &Part, out: &mut Received) {
+    fn receive_out_of_order(&mut self, part: &Part, now: Micros, out: &mut Received) {
         self.ext.ack_due = true;
         let start = self.rcv_nxt() + part.offset;
         let end = start + part.len;
+        let held = self.ext.ranges.len();
         if part.len > 0 {
+            if let Some(block) = self.ext.ranges.overlap(start, end) {
+                self.note_duplicate_data(block.left, block.right);
+            }
             match self.ext.ranges.insert(start, end) {
                 Insert::New => {
                     let to = ring_add(self.st.rx_next_pos, part.offset, self.st.rx_len);
@@ -160,6 +167,9 @@ impl Flow<'_> {
         }
         if part.fin {
             self.hold_fin(end);
+        }
+        if !self.ext.sack || self.ext.ranges.len() != held {
+            self.acknowledge_now(now, out);
         }
     }
 
@@ -216,6 +226,7 @@ impl Flow<'_> {
         let (start, len) = self.ext.ranges.first();
         self.st.rx_ooo_start = start.0;
         self.st.rx_ooo_len = len;
+        self.refresh_sack_news();
     }
 
     /// The receiver's half of DCTCP (RFC 8257 §3.2): every ACK tells of data that was marked

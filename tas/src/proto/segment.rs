@@ -120,6 +120,7 @@ impl Flow<'_> {
             // What is taken nevertheless and has no data needs no answer. It would come out of the
             // allowance for challenges, which a reset after it may need.
             if !self.is_bare_ack_at_edge(seg) {
+                self.note_old_data(seg);
                 self.answer_unacceptable(seg, now);
             }
             if !self.is_ack_allowed(seg) {
@@ -147,6 +148,15 @@ impl Flow<'_> {
         self.process_ack(seg, params, now, out);
         if in_window && out.end.is_none() {
             self.receive(seg, params, now, out);
+        }
+    }
+
+    /// Data that was received before, as far as such may still be under way.
+    fn note_old_data(&mut self, seg: &Segment) {
+        let end = seg.seq + seg.len;
+        let old = self.rcv_nxt().since(seg.seq) <= self.st.rx_len;
+        if seg.len > 0 && old && end.le(self.rcv_nxt()) {
+            self.note_duplicate_data(seg.seq, end);
         }
     }
 

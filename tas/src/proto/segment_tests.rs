@@ -78,7 +78,7 @@ mod acceptance_rfc9293_3_10_7_4 {
                 len: 100
             })
         );
-        assert!(out.ack);
+        assert!(out.ack_first.is_some());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What to send, and the header fields that every segment has.
 
-use tas_wire::{SackBlocks, SeqNum, TcpFlags, Timestamps};
+use tas_wire::{SeqNum, TcpFlags, Timestamps};
 
 use super::ext::{Recovery, RexmitMode};
 use super::flow::{Flow, ring_add, ring_sub};
@@ -91,7 +91,7 @@ impl Flow<'_> {
         let (n, fin) = self.cut(n, self.st.tx_avail);
         let seq = SeqNum(self.st.tx_next_seq);
         let end = seq + n;
-        self.header(now, plan);
+        self.data_header(now, plan);
         plan.seq = seq;
         plan.pos = self.st.tx_next_pos;
         plan.len = n - u32::from(fin);
@@ -179,7 +179,7 @@ impl Flow<'_> {
         let left = self.st.tx_sent.saturating_add(self.st.tx_avail);
         let (n, fin) = self.cut(n, left);
         self.ext.timing = false; // Karn.
-        self.header(now, plan);
+        self.data_header(now, plan);
         plan.seq = self.snd_una();
         plan.pos = ring_sub(self.st.tx_next_pos, self.st.tx_sent, self.st.tx_len);
         plan.len = n - u32::from(fin);
@@ -204,7 +204,7 @@ impl Flow<'_> {
             return false;
         }
         let (n, fin) = self.cut(1, self.st.tx_avail);
-        self.header(now, plan);
+        self.data_header(now, plan);
         plan.seq = SeqNum(self.st.tx_next_seq);
         plan.pos = self.st.tx_next_pos;
         plan.len = n - u32::from(fin);
@@ -233,10 +233,9 @@ impl Flow<'_> {
         let mut plan = SegmentPlan::default();
         self.header(now, &mut plan);
         plan.seq = self.seq_without_data();
-        if self.st.rx_ooo_len > 0 && self.ext.sack {
-            // Timestamps leave room for one block less (RFC 2018 §3).
-            let max = SackBlocks::MAX - usize::from(self.ext.timestamps);
-            plan.sack = self.ext.ranges.sack_blocks(max);
+        self.ext.ack_due = false;
+        if self.ext.sack_news {
+            self.report_sacks(&mut plan);
         }
         plan
     }
@@ -266,10 +265,17 @@ impl Flow<'_> {
         }
     }
 
+    /// The header of a segment with data, which carries the ACK that is due but has no room for a
+    /// SACK option: what there is to report goes with an ACK of its own (RFC 2018 §4).
+    #[inline]
+    fn data_header(&mut self, now: Micros, plan: &mut SegmentPlan) {
+        self.ext.ack_due &= self.ext.sack_news;
+        self.header(now, plan);
+    }
+
     /// The fields that tell of the receiving side. Whatever is sent acknowledges.
     #[inline]
     fn header(&mut self, now: Micros, plan: &mut SegmentPlan) {
-        self.ext.ack_due = false;
         self.ext.ack_timer.stop();
         self.ext.last_ack = self.st.rx_next_seq;
         plan.ack = self.rcv_nxt();

@@ -11,6 +11,7 @@ mod cores;
 mod echo;
 mod hostile;
 mod link;
+mod loss;
 mod opening;
 mod ports;
 mod programs;

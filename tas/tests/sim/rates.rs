@@ -7,7 +7,7 @@ use tas::types::Micros;
 use crate::link::Link;
 
 /// Bytes that arrive at `b` in `span`, when `a` always has more.
-fn measure(link: &mut Link, span: Micros) -> u64 {
+pub fn measure(link: &mut Link, span: Micros) -> u64 {
     let mut received = 0;
     let mut stream = Stream::new(1);
     link.run_until(span, |link| {
@@ -20,12 +20,12 @@ fn measure(link: &mut Link, span: Micros) -> u64 {
     received
 }
 
-fn buffers(conf: HostConf) -> HostConf {
+pub fn buffers(conf: HostConf) -> HostConf {
     conf.with("--tcp-rxbuf-len=262144")
         .with("--tcp-txbuf-len=262144")
 }
 
-fn wire(link: &mut Link, path: Path) {
+pub fn wire(link: &mut Link, path: Path) {
     for host in [link.a.host, link.b.host] {
         let port = link.world.host(host).port();
         link.world.network.set_path(port, path);

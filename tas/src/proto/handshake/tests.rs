@@ -39,6 +39,7 @@ fn seg(flags: TcpFlags, seq: SeqNum, ack: SeqNum) -> SegmentFields<'static> {
         timestamps: Some(Timestamps { val: 77, ecr: 0 }),
         mss: flags.contains(SYN).then_some(1460),
         window_scale: flags.contains(SYN).then(|| WindowScale::new(7)),
+        sack_permitted: flags.contains(SYN),
         ..SegmentFields::default()
     }
 }
@@ -101,7 +102,7 @@ fn active_open() {
     assert_eq!((syn.mss, syn.window), (Some(1460), 8192));
     assert_eq!(syn.window_scale, Some(WindowScale::ZERO));
     assert_eq!(syn.timestamps, Some(Timestamps { val: 5000, ecr: 0 }));
-    assert!(!syn.sack_permitted);
+    assert!(syn.sack_permitted);
 
     let outcome = recv(&mut h, &seg(SYN_ACK | TcpFlags::ECE, IRS, ISS + 1), 250);
     let Outcome::Established {
@@ -314,6 +315,7 @@ fn options_are_answered_only_where_offered() {
     };
     let (mut h, syn_ack) = accept(offer(), &plain);
     assert_eq!((syn_ack.window_scale, syn_ack.timestamps), (None, None));
+    assert!(!syn_ack.sack_permitted);
     assert_eq!(syn_ack.mss, Some(1460));
     let ack = SegmentFields {
         seq: IRS + 1,

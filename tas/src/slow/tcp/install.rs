@@ -115,7 +115,7 @@ impl TcpControl {
             snd_wscale: agreed.snd_wscale,
             rcv_wscale: agreed.rcv_wscale,
             timestamps: agreed.timestamps,
-            sack: false,
+            sack: agreed.sack,
             ecn: agreed.ecn,
             iss: agreed.iss,
             irs: agreed.irs,
