@@ -27,6 +27,36 @@ extern "C" {
 /** Version of the handshake on `TAS_SOCKET_PATH`. */
 #define TAS_UXSOCK_VERSION 1
 
+/**
+ * `rxq_len` of a `kernel_uxsock_request`(super::UxsockRequest) that asks for no context but says what
+ * the application is. It comes without a descriptor.
+ */
+#define TAS_UXSOCK_DECLARE 4294967295
+
+/**
+ * `txq_len` of such a request: the connections of the application end as those of sockets do when
+ * it ends.
+ */
+#define TAS_UXSOCK_SOCKETS 1
+
+/** Shortest and longest buffer that a connection may be given, bytes. */
+#define TAS_CONN_BUFFER_MIN 2048
+
+/** See `TAS_CONN_BUFFER_MIN`. */
+#define TAS_CONN_BUFFER_MAX (64 << 20)
+
+/** Probe the peer of an idle connection. */
+#define TAS_CONN_KEEPALIVE 1
+
+/** Both sides use timestamps. */
+#define TAS_CONN_INFO_TIMESTAMPS 1
+
+/** Both sides use selective acknowledgements. */
+#define TAS_CONN_INFO_SACK 2
+
+/** Both sides use explicit congestion notification. */
+#define TAS_CONN_INFO_ECN 8
+
 /** Version of the conversation on the joining socket. */
 #define TAS_JOIN_VERSION 1
 
@@ -72,6 +102,14 @@ enum kernel_appout_type {
   KERNEL_APPOUT_ACCEPT_CONN = 6,
   /** Ask for a number of cores. */
   KERNEL_APPOUT_REQ_SCALE = 7,
+  /** Open a connection from a local address or port (addition). */
+  KERNEL_APPOUT_CONN_OPEN_FROM = 16,
+  /** Open a listener on a local address, or change its backlog (addition). */
+  KERNEL_APPOUT_LISTEN_OPEN_AT = 17,
+  /** Set a connection's options (addition). */
+  KERNEL_APPOUT_CONN_OPTIONS = 18,
+  /** Ask how a connection is doing (addition). */
+  KERNEL_APPOUT_CONN_INFO = 19,
   /** Be told of connections that wait at a listener, or no longer (addition). */
   KERNEL_APPOUT_LISTEN_WATCH = 24,
   /** Offer a connection to a listener, for one that waits already (addition). */
@@ -100,6 +138,8 @@ enum kernel_appin_type {
   KERNEL_APPIN_LISTEN_NEWCONN = 7,
   /** A connection was accepted. */
   KERNEL_APPIN_ACCEPTED_CONN = 8,
+  /** How a connection is doing (addition). */
+  KERNEL_APPIN_CONN_INFO = 16,
   /** Outcome of adopting a connection (addition). */
   KERNEL_APPIN_CONN_ADOPTED = 24,
   /** Another process uses a connection now (addition). */
@@ -312,6 +352,127 @@ struct __attribute__((packed)) kernel_appin_accept_conn {
 };
 
 /**
+ * Open a connection from a given local address or port; answered like `kernel_appout_conn_open`.
+ *
+ * `kernel_appout_conn_open`: super::AppoutConnOpen
+ */
+struct __attribute__((packed)) kernel_appout_conn_open_from {
+  /** The application's name for the object, echoed back. */
+  uint64_t opaque;
+  /** Remote address, host order. */
+  uint32_t remote_ip;
+  /** Local address, host order; 0: the one towards the remote address. */
+  uint32_t local_ip;
+  /** Remote port, host order. */
+  uint16_t remote_port;
+  /** Local port, host order; 0: any. */
+  uint16_t local_port;
+  /** Bytes of the receive buffer; 0: as many as usual. */
+  uint32_t rx_len;
+  /** Bytes of the transmit buffer; 0: as many as usual. */
+  uint32_t tx_len;
+};
+
+/** Open a listener on a local address, or change the backlog of an open one of this name. */
+struct __attribute__((packed)) kernel_appout_listen_open_at {
+  /** The application's name for the object, echoed back. */
+  uint64_t opaque;
+  /** Local address, host order; 0: all. */
+  uint32_t local_ip;
+  /** Most connections waiting to be accepted. */
+  uint32_t backlog;
+  /** Bytes of its connections' receive buffers; 0: as many as usual. */
+  uint32_t rx_len;
+  /** Bytes of its connections' transmit buffers; 0: as many as usual. */
+  uint32_t tx_len;
+  /** Local port, host order. */
+  uint16_t local_port;
+  /** 0 or `KERNEL_APPOUT_LISTEN_REUSEPORT`(super::KERNEL_APPOUT_LISTEN_REUSEPORT). */
+  uint8_t flags;
+};
+
+/** Set all options of an open connection. There is no answer. */
+struct __attribute__((packed)) kernel_appout_conn_options {
+  /** The application's name for the object. */
+  uint64_t opaque;
+  /** Remote address, host order. */
+  uint32_t remote_ip;
+  /** Local address, host order. */
+  uint32_t local_ip;
+  /** Remote port, host order. */
+  uint16_t remote_port;
+  /** Local port, host order. */
+  uint16_t local_port;
+  /** 0 or `TAS_CONN_KEEPALIVE`. */
+  uint32_t flags;
+  /** Seconds without a segment of the peer after which it is probed. */
+  uint32_t keep_idle;
+  /** Seconds between probes. */
+  uint32_t keep_interval;
+  /** Probes without an answer after which the connection is over. */
+  uint32_t keep_count;
+  /** Milliseconds that sent data may wait for its acknowledgement; 0: as long as usual. */
+  uint32_t user_timeout;
+};
+
+/** Ask how a connection is doing; answered by `kernel_appin_conn_info`. */
+struct __attribute__((packed)) kernel_appout_conn_info {
+  /** The application's name for the object, echoed back. */
+  uint64_t opaque;
+  /** Remote address, host order. */
+  uint32_t remote_ip;
+  /** Local address, host order. */
+  uint32_t local_ip;
+  /** Remote port, host order. */
+  uint16_t remote_port;
+  /** Local port, host order. */
+  uint16_t local_port;
+};
+
+/** How a connection is doing. */
+struct __attribute__((packed)) kernel_appin_conn_info {
+  /** The application's name for the object, echoed back. */
+  uint64_t opaque;
+  /** 0 or a negative errno; the other fields hold only for 0. */
+  int32_t status;
+  /** Smoothed round-trip time, microseconds; 0: not measured. */
+  uint32_t rtt;
+  /** Its mean deviation, microseconds. */
+  uint32_t rtt_var;
+  /** Retransmission timeout, microseconds. */
+  uint32_t rto;
+  /** Rate of congestion control, kilobits per second; 0: unlimited. */
+  uint32_t rate;
+  /** What that rate lets out in a round-trip time, or the peer's window if that is less, bytes. */
+  uint32_t cwnd;
+  /** The peer's window, bytes. */
+  uint32_t snd_wnd;
+  /** Bytes sent and not acknowledged. */
+  uint32_t in_flight;
+  /** Bytes that wait to be sent. */
+  uint32_t unsent;
+  /** Segments sent again since the connection was opened. */
+  uint32_t retransmits;
+  /** Most data in a segment. */
+  uint16_t mss;
+  /** Largest segment of the peer. */
+  uint16_t rcv_mss;
+  /**
+   * State, numbered as on Linux: 1 ESTABLISHED, 4 FIN-WAIT-1, 5 FIN-WAIT-2, 6 TIME-WAIT,
+   * 7 CLOSED, 8 CLOSE-WAIT, 9 LAST-ACK, 11 CLOSING.
+   */
+  uint8_t state;
+  /** Timeouts since the peer last acknowledged something. */
+  uint8_t retries;
+  /** `TAS_CONN_INFO_*`. */
+  uint8_t options;
+  /** Scale of the windows that the peer announces. */
+  uint8_t snd_wscale;
+  /** Scale of the windows that we announce. */
+  uint8_t rcv_wscale;
+};
+
+/**
  * What a process sends first on the joining socket, followed
  * by `listeners` of `tas_join_listener` and `conns` of `tas_join_conn`.
  */
@@ -438,6 +599,14 @@ union __attribute__((packed)) kernel_appout_data {
   struct kernel_appout_accept_conn accept_conn;
   /** For `KERNEL_APPOUT_REQ_SCALE`. */
   struct kernel_appout_req_scale req_scale;
+  /** For `KERNEL_APPOUT_CONN_OPEN_FROM`. */
+  struct kernel_appout_conn_open_from conn_open_from;
+  /** For `KERNEL_APPOUT_LISTEN_OPEN_AT`. */
+  struct kernel_appout_listen_open_at listen_open_at;
+  /** For `KERNEL_APPOUT_CONN_OPTIONS`. */
+  struct kernel_appout_conn_options conn_options;
+  /** For `KERNEL_APPOUT_CONN_INFO`. */
+  struct kernel_appout_conn_info conn_info;
   /** For `KERNEL_APPOUT_LISTEN_WATCH`. */
   struct kernel_appout_listen_watch listen_watch;
   /** For `KERNEL_APPOUT_CONN_ADOPT`. */
@@ -464,6 +633,8 @@ union __attribute__((packed)) kernel_appin_data {
   struct kernel_appin_listen_newconn listen_newconn;
   /** For `KERNEL_APPIN_ACCEPTED_CONN`. */
   struct kernel_appin_accept_conn accept_connection;
+  /** For `KERNEL_APPIN_CONN_INFO`. */
+  struct kernel_appin_conn_info conn_info;
   /** For `KERNEL_APPIN_CONN_ADOPTED`. */
   struct kernel_appin_conn_adopted conn_adopted;
   /** All bytes. */

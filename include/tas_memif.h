@@ -105,6 +105,9 @@ extern "C" {
 /** The connection was reset; comes together with `FLEXTCP_PL_ARX_FLRXDONE`. */
 #define FLEXTCP_PL_ARX_FLRESET 2
 
+/** The peer did not answer any more; comes together with `FLEXTCP_PL_ARX_FLRESET`. */
+#define FLEXTCP_PL_ARX_FLTIMEDOUT 4
+
 /** Entry is a `flextcp_pl_atx_connupdate`. */
 #define FLEXTCP_PL_ATX_CONNUPDATE 1
 
@@ -112,7 +115,13 @@ extern "C" {
 #define FLEXTCP_PL_ATX_FLTXDONE 1
 
 /** Version of `tas_info_ext` described here. */
-#define TAS_INFO_EXT_VERSION 2
+#define TAS_INFO_EXT_VERSION 3
+
+/** From this version on the page says whether the slow path sleeps. */
+#define TAS_INFO_EXT_SLEEPS 2
+
+/** From this version on the service knows the requests of types 16 and above. */
+#define TAS_INFO_EXT_SOCKETS 3
 
 /** Place of `tas_info_ext` in the info page of an isolated application. */
 #define TAS_INFO_EXT_OFF 64
@@ -211,7 +220,10 @@ struct __attribute__((packed)) flextcp_pl_arx_connupdate {
   uint32_t rx_pos;
   /** Bytes of the transmit buffer set free. */
   uint32_t tx_bump;
-  /** `FLEXTCP_PL_ARX_FLRXDONE`, `FLEXTCP_PL_ARX_FLRESET`. */
+  /**
+   * `FLEXTCP_PL_ARX_FLRXDONE`, `FLEXTCP_PL_ARX_FLRESET`,
+   * `FLEXTCP_PL_ARX_FLTIMEDOUT`.
+   */
   uint8_t flags;
 };
 

@@ -7,10 +7,12 @@ use crate::codec::UnknownType;
 mod entry;
 mod family;
 mod layout;
+mod sockets;
 
 pub use entry::{AppinMsg, AppoutMsg, KernelAppin, KernelAppout};
 pub use family::*;
 pub use layout::*;
+pub use sockets::*;
 
 /// Most queue pairs the original libraries expect in one message.
 pub const KERNEL_UXSOCK_MAXQ: usize = 8;
@@ -500,6 +502,14 @@ pub enum KernelAppoutType {
     AcceptConn = 6,
     /// Ask for a number of cores.
     ReqScale = 7,
+    /// Open a connection from a local address or port (addition).
+    ConnOpenFrom = 16,
+    /// Open a listener on a local address, or change its backlog (addition).
+    ListenOpenAt = 17,
+    /// Set a connection's options (addition).
+    ConnOptions = 18,
+    /// Ask how a connection is doing (addition).
+    ConnInfo = 19,
     /// Be told of connections that wait at a listener, or no longer (addition).
     ListenWatch = 24,
     /// Offer a connection to a listener, for one that waits already (addition).
@@ -521,6 +531,10 @@ impl TryFrom<u8> for KernelAppoutType {
             5 => Self::ListenClose,
             6 => Self::AcceptConn,
             7 => Self::ReqScale,
+            16 => Self::ConnOpenFrom,
+            17 => Self::ListenOpenAt,
+            18 => Self::ConnOptions,
+            19 => Self::ConnInfo,
             24 => Self::ListenWatch,
             25 => Self::AcceptNow,
             26 => Self::ConnAdopt,
@@ -551,6 +565,8 @@ pub enum KernelAppinType {
     ListenNewconn = 7,
     /// A connection was accepted.
     AcceptedConn = 8,
+    /// How a connection is doing (addition).
+    ConnInfo = 16,
     /// Outcome of adopting a connection (addition).
     ConnAdopted = 24,
     /// Another process uses a connection now (addition).
@@ -571,6 +587,7 @@ impl TryFrom<u8> for KernelAppinType {
             6 => Self::ConnOpened,
             7 => Self::ListenNewconn,
             8 => Self::AcceptedConn,
+            16 => Self::ConnInfo,
             24 => Self::ConnAdopted,
             25 => Self::ConnTaken,
             other => return Err(UnknownType(other)),

@@ -76,13 +76,19 @@ pub const FLEXTCP_PL_ARX_CONNUPDATE: u8 = 0x1;
 pub const FLEXTCP_PL_ARX_FLRXDONE: u8 = 0x1;
 /// The connection was reset; comes together with [`FLEXTCP_PL_ARX_FLRXDONE`].
 pub const FLEXTCP_PL_ARX_FLRESET: u8 = 0x2;
+/// The peer did not answer any more; comes together with [`FLEXTCP_PL_ARX_FLRESET`].
+pub const FLEXTCP_PL_ARX_FLTIMEDOUT: u8 = 0x4;
 /// Entry is a [`AtxConnUpdate`].
 pub const FLEXTCP_PL_ATX_CONNUPDATE: u8 = 0x1;
 /// Nothing will be sent after this update.
 pub const FLEXTCP_PL_ATX_FLTXDONE: u8 = 0x1;
 
 /// Version of [`InfoExt`] described here.
-pub const TAS_INFO_EXT_VERSION: u32 = 2;
+pub const TAS_INFO_EXT_VERSION: u32 = 3;
+/// From this version on the page says whether the slow path sleeps.
+pub const TAS_INFO_EXT_SLEEPS: u32 = 2;
+/// From this version on the service knows the requests of types 16 and above.
+pub const TAS_INFO_EXT_SOCKETS: u32 = 3;
 /// Place of [`InfoExt`] in the info page of an isolated application.
 pub const TAS_INFO_EXT_OFF: usize = 64;
 /// Addresses in [`InfoExt`].
@@ -244,7 +250,8 @@ pub struct ArxConnUpdate {
     pub rx_pos: u32,
     /// Bytes of the transmit buffer set free.
     pub tx_bump: u32,
-    /// [`FLEXTCP_PL_ARX_FLRXDONE`], [`FLEXTCP_PL_ARX_FLRESET`].
+    /// [`FLEXTCP_PL_ARX_FLRXDONE`], [`FLEXTCP_PL_ARX_FLRESET`],
+    /// [`FLEXTCP_PL_ARX_FLTIMEDOUT`].
     pub flags: u8,
 }
 

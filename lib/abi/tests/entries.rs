@@ -5,9 +5,10 @@
 
 use tas_abi::UnknownType;
 use tas_abi::appif::{
-    AppinAcceptConn, AppinConnAdopted, AppinConnOpened, AppinListenNewconn, AppinMsg, AppinStatus,
-    AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnMove, AppoutConnOpen,
-    AppoutListenClose, AppoutListenOpen, AppoutListenWatch, AppoutMsg, AppoutReqScale,
+    AppinAcceptConn, AppinConnAdopted, AppinConnInfo, AppinConnOpened, AppinListenNewconn,
+    AppinMsg, AppinStatus, AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnInfo,
+    AppoutConnMove, AppoutConnOpen, AppoutConnOpenFrom, AppoutConnOptions, AppoutListenClose,
+    AppoutListenOpen, AppoutListenOpenAt, AppoutListenWatch, AppoutMsg, AppoutReqScale,
     KERNEL_APPOUT_CLOSE_RESET, KernelAppin, KernelAppout,
 };
 use tas_abi::be::{BeU16, BeU32};
@@ -30,8 +31,12 @@ fn requests_come_back_as_they_were() {
         AppoutMsg::ListenClose(filled::<AppoutListenClose>()),
         AppoutMsg::AcceptConn(filled::<AppoutAcceptConn>()),
         AppoutMsg::ReqScale(filled::<AppoutReqScale>()),
+        AppoutMsg::ConnOpenFrom(filled::<AppoutConnOpenFrom>()),
+        AppoutMsg::ListenOpenAt(filled::<AppoutListenOpenAt>()),
+        AppoutMsg::ConnOptions(filled::<AppoutConnOptions>()),
+        AppoutMsg::ConnInfo(filled::<AppoutConnInfo>()),
     ];
-    for (message, type_) in messages.into_iter().zip(1..) {
+    for (message, type_) in messages.into_iter().zip((1..8).chain(16..)) {
         let bytes = KernelAppout::from(message).to_bytes();
         assert_eq!(bytes[63], type_);
         let entry = KernelAppout::from_bytes(&bytes);
@@ -50,8 +55,9 @@ fn answers_come_back_as_they_were() {
         AppinMsg::ConnOpened(filled::<AppinConnOpened>()),
         AppinMsg::ListenNewconn(filled::<AppinListenNewconn>()),
         AppinMsg::AcceptedConn(filled::<AppinAcceptConn>()),
+        AppinMsg::ConnInfo(filled::<AppinConnInfo>()),
     ];
-    for (message, type_) in messages.into_iter().zip(1..) {
+    for (message, type_) in messages.into_iter().zip((1..9).chain(16..)) {
         let bytes = KernelAppin::from(message).to_bytes();
         assert_eq!(bytes[63], type_);
         let entry = KernelAppin::from_bytes(&bytes);
@@ -133,14 +139,14 @@ fn entries_without_meaning_are_refused() {
         };
         assert_eq!(ArxMsg::try_from(entry), Err(UnknownType(type_)));
     }
-    for type_ in [0, 8, 9, 255] {
+    for type_ in [0, 8, 9, 15, 255] {
         let entry = KernelAppout {
             raw: [0; 63],
             type_,
         };
         assert_eq!(AppoutMsg::try_from(entry), Err(UnknownType(type_)));
     }
-    for type_ in [0, 9, 10, 255] {
+    for type_ in [0, 9, 10, 15, 255] {
         let entry = KernelAppin {
             raw: [0; 63],
             type_,

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use tas_abi::appif::{
-    AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnMove, AppoutConnOpen,
-    AppoutListenOpen, AppoutListenWatch, AppoutMsg, AppoutReqScale, KERNEL_APPOUT_CLOSE_RESET,
-    KERNEL_APPOUT_LISTEN_REUSEPORT,
+    AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnInfo, AppoutConnMove,
+    AppoutConnOpen, AppoutConnOpenFrom, AppoutConnOptions, AppoutListenClose, AppoutListenOpen,
+    AppoutListenOpenAt, AppoutListenWatch, AppoutMsg, AppoutReqScale, KERNEL_APPOUT_CLOSE_RESET,
+    KERNEL_APPOUT_LISTEN_REUSEPORT, TAS_CONN_KEEPALIVE,
 };
 use tas_abi::ll::{FLEXTCP_LISTEN_REUSEPORT, FlextcpConnection, FlextcpContext, FlextcpListener};
 
@@ -24,14 +25,72 @@ pub const LISTEN_CLOSED: u8 = 0;
 pub const LISTEN_REQUESTED: u8 = 1;
 /// State of a listener in use.
 pub const LISTEN_OPEN: u8 = 2;
+/// State of a listener that waits for the answer to its close.
+pub const LISTEN_CLOSING: u8 = 3;
 
 /// How a close treats what is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Abort {
+pub enum CloseHow {
     /// The peer gets a RST.
     Reset,
     /// The service delivers what was sent, and the end.
-    Finish,
+    Graceful,
+}
+
+/// Lengths of a connection's buffers in bytes, from 2 KiB to 64 MiB; 0: as long as usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BufferLens {
+    /// Receive buffer.
+    pub rx: u32,
+    /// Transmit buffer.
+    pub tx: u32,
+}
+
+/// Where a listener listens, and how. Addresses and ports are in host order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenAt {
+    /// Local address; 0: all.
+    pub ip: u32,
+    /// Local port.
+    pub port: u16,
+    /// Most connections that wait to be accepted.
+    pub backlog: u32,
+    /// Others with the same flag may have the same address and port.
+    pub reuseport: bool,
+    /// Of the connections that it gets.
+    pub buffers: BufferLens,
+}
+
+/// Both ends of a connection to open. Addresses and ports are in host order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenFrom {
+    /// Remote address and port.
+    pub remote: (u32, u16),
+    /// Local address and port; 0: any.
+    pub local: (u32, u16),
+    /// Its buffers.
+    pub buffers: BufferLens,
+}
+
+/// When the peer of an idle connection is probed (RFC 9293 §3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Seconds without a segment of the peer before the first probe.
+    pub idle: u32,
+    /// Seconds between probes.
+    pub interval: u32,
+    /// Probes without an answer that end the connection.
+    pub count: u32,
+}
+
+/// What can be set for a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Probes of an idle connection, if any.
+    pub keepalive: Option<Keepalive>,
+    /// Milliseconds that sent data may wait for its acknowledgement (RFC 9293 §3.8.3); 0: as long
+    /// as usual.
+    pub user_timeout: u32,
 }
 
 /// Opens a listener. The answer is an event.
@@ -64,6 +123,58 @@ pub fn listen_open(
         local_port: port,
         status: LISTEN_REQUESTED,
     });
+    Ok(())
+}
+
+/// Opens a listener on a local address, or changes the backlog of one that is open. The answer is
+/// an event.
+///
+/// # Errors
+/// `EOPNOTSUPP` when the service does not know this request.
+pub fn listen_open_at(ctx: &mut FlextcpContext, lst: ListenerRef, at: &ListenAt) -> Result<()> {
+    service::check_sockets()?;
+    context::request(
+        ctx,
+        AppoutMsg::ListenOpenAt(AppoutListenOpenAt {
+            opaque: lst.opaque(),
+            local_ip: at.ip,
+            backlog: at.backlog,
+            rx_len: at.buffers.rx,
+            tx_len: at.buffers.tx,
+            local_port: at.port,
+            flags: if at.reuseport {
+                KERNEL_APPOUT_LISTEN_REUSEPORT
+            } else {
+                0
+            },
+        }),
+    )?;
+    lst.set(FlextcpListener {
+        conns: std::ptr::null_mut(),
+        local_port: at.port,
+        status: LISTEN_REQUESTED,
+    });
+    Ok(())
+}
+
+/// Closes a listener. The answer is an event, after which its memory is the caller's again.
+/// Accept requests that wait fail with `ECONNABORTED` before; who waited to be accepted gets a RST.
+///
+/// # Errors
+/// `EINVAL` when the listener is not open.
+pub fn listen_close(ctx: &mut FlextcpContext, lst: ListenerRef) -> Result<()> {
+    let (status, local_port) = lst.with(|l| (l.status, l.local_port));
+    if !matches!(status, LISTEN_REQUESTED | LISTEN_OPEN) {
+        return Err(Error::misuse("the listener is not open"));
+    }
+    context::request(
+        ctx,
+        AppoutMsg::ListenClose(AppoutListenClose {
+            opaque: lst.opaque(),
+            local_port,
+        }),
+    )?;
+    lst.with(|l| l.status = LISTEN_CLOSING);
     Ok(())
 }
 
@@ -166,6 +277,83 @@ pub fn open(ctx: &mut FlextcpContext, conn: ConnRef, ip: u32, port: u16) -> Resu
     Ok(())
 }
 
+/// Opens a connection from a local address and port. The answer is an event.
+///
+/// # Errors
+/// `EOPNOTSUPP` when the service does not know this request.
+pub fn open_from(ctx: &mut FlextcpContext, conn: ConnRef, open: &OpenFrom) -> Result<()> {
+    service::check_sockets()?;
+    context::request(
+        ctx,
+        AppoutMsg::ConnOpenFrom(AppoutConnOpenFrom {
+            opaque: conn.opaque(),
+            remote_ip: open.remote.0,
+            local_ip: open.local.0,
+            remote_port: open.remote.1,
+            local_port: open.local.1,
+            rx_len: open.buffers.rx,
+            tx_len: open.buffers.tx,
+        }),
+    )?;
+    let mut fresh = unused();
+    fresh.status = Status::OpenRequested as u8;
+    (fresh.remote_ip, fresh.remote_port) = open.remote;
+    conn.set(fresh);
+    Ok(())
+}
+
+/// Sets all options of an open connection. There is no answer.
+///
+/// # Errors
+/// `EOPNOTSUPP` when the service does not know this request.
+pub fn set_options(ctx: &mut FlextcpContext, conn: ConnRef, options: &Options) -> Result<()> {
+    service::check_sockets()?;
+    let keep = options.keepalive.unwrap_or(Keepalive {
+        idle: 0,
+        interval: 0,
+        count: 0,
+    });
+    let msg = conn.with(|c| AppoutConnOptions {
+        opaque: conn.opaque(),
+        remote_ip: c.remote_ip,
+        local_ip: c.local_ip,
+        remote_port: c.remote_port,
+        local_port: c.local_port,
+        flags: if options.keepalive.is_some() {
+            TAS_CONN_KEEPALIVE
+        } else {
+            0
+        },
+        keep_idle: keep.idle,
+        keep_interval: keep.interval,
+        keep_count: keep.count,
+        user_timeout: options.user_timeout,
+    });
+    context::request(ctx, AppoutMsg::ConnOptions(msg))
+}
+
+/// Asks how a connection is doing. The answer goes to [`Sink::info`](crate::Sink::info).
+///
+/// # Errors
+/// `EOPNOTSUPP` when the service does not know this request.
+pub fn request_info(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
+    service::check_sockets()?;
+    let msg = conn.with(|c| AppoutConnInfo {
+        opaque: conn.opaque(),
+        remote_ip: c.remote_ip,
+        local_ip: c.local_ip,
+        remote_port: c.remote_port,
+        local_port: c.local_port,
+    });
+    context::request(ctx, AppoutMsg::ConnInfo(msg))
+}
+
+/// Why a connection is over without a close, as an errno: reset by the peer, or no answer any
+/// more. Known from the event [`RxClosed`](crate::Event::RxClosed) on.
+pub fn failure(conn: ConnRef) -> Option<i32> {
+    conn.with(|c| conn::failure(c))
+}
+
 fn unused() -> FlextcpConnection {
     zerocopy::FromZeros::new_zeroed()
 }
@@ -183,11 +371,27 @@ fn unused() -> FlextcpConnection {
 /// After `ECONNRESET`, the service being gone, the memory is the caller's at
 /// once.
 pub fn close(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
+    let finished = conn.with(|c| c.rx_closed != 0 && conn::has(c, TX_EOS));
+    let how = if finished {
+        CloseHow::Graceful
+    } else {
+        CloseHow::Reset
+    };
+    close_how(ctx, conn, how)
+}
+
+/// Like [`close`], but `how` says what the peer gets. When it is to be graceful, the service sends
+/// all that was sent so far, and the end of the stream, and finishes in the background; who sends
+/// more gets a RST. A connection that is not open yet is given up either way.
+///
+/// # Errors
+/// As those of [`close`].
+pub fn close_how(ctx: &mut FlextcpContext, conn: ConnRef, how: CloseHow) -> Result<()> {
     service::check_alive().inspect_err(|_| pending::unlink(ctx, conn))?;
     match conn.with(|c| conn::status(c)) {
-        Some(Status::Open | Status::Moving) => close_open(ctx, conn),
+        Some(Status::Open | Status::Moving) => close_open(ctx, conn, how),
         Some(Status::OpenRequested | Status::AcceptRequested) => {
-            request_close(ctx, conn, Abort::Reset)?;
+            request_close(ctx, conn, CloseHow::Reset)?;
             conn.with(|c| c.status = Status::CloseOpening as u8);
             Ok(())
         }
@@ -196,7 +400,7 @@ pub fn close(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
             Ok(())
         }
         Some(Status::Parked | Status::Adopting) => {
-            request_close(ctx, conn, Abort::Reset)?;
+            request_close(ctx, conn, CloseHow::Reset)?;
             conn.with(|c| c.status = Status::CloseRequested as u8);
             Ok(())
         }
@@ -204,35 +408,33 @@ pub fn close(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
     }
 }
 
-fn close_open(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
-    let finished = conn.with(|c| c.rx_closed != 0 && conn::has(c, TX_EOS) && !conn::has(c, RESET));
-    let abort = if finished {
-        Abort::Finish
-    } else {
-        Abort::Reset
+fn close_open(ctx: &mut FlextcpContext, conn: ConnRef, how: CloseHow) -> Result<()> {
+    let how = match how {
+        CloseHow::Graceful if !conn.with(|c| conn::has(c, RESET)) => CloseHow::Graceful,
+        _ => CloseHow::Reset,
     };
-    if abort == Abort::Finish {
+    if how == CloseHow::Graceful {
         // Bytes that the core does not know of would be lost.
         pending::post(ctx, conn);
         if conn.with(|c| conn::bump(c).is_some()) {
             return Err(Error::FULL);
         }
     }
-    request_close(ctx, conn, abort)?;
+    request_close(ctx, conn, how)?;
     pending::unlink(ctx, conn);
     conn.with(|c| c.status = Status::CloseRequested as u8);
     Ok(())
 }
 
 /// Asks the service to close a connection.
-pub(crate) fn request_close(ctx: &mut FlextcpContext, conn: ConnRef, abort: Abort) -> Result<()> {
+pub(crate) fn request_close(ctx: &mut FlextcpContext, conn: ConnRef, how: CloseHow) -> Result<()> {
     let msg = conn.with(|c| AppoutConnClose {
         opaque: conn.opaque(),
         remote_ip: c.remote_ip,
         local_ip: c.local_ip,
         remote_port: c.remote_port,
         local_port: c.local_port,
-        flags: if abort == Abort::Reset {
+        flags: if how == CloseHow::Reset {
             KERNEL_APPOUT_CLOSE_RESET
         } else {
             0
@@ -243,7 +445,7 @@ pub(crate) fn request_close(ctx: &mut FlextcpContext, conn: ConnRef, abort: Abor
 
 /// Requests the close of a connection that the peer has reset.
 pub(crate) fn close_after_reset(ctx: &mut FlextcpContext, conn: ConnRef) -> Step {
-    match request_close(ctx, conn, Abort::Reset) {
+    match request_close(ctx, conn, CloseHow::Reset) {
         Ok(()) => {
             conn.with(|c| c.status = Status::ResetClosing as u8);
             Step::Done

@@ -69,6 +69,8 @@ pub const EARLY_DATA: u8 = 8;
 pub const EARLY_FIN: u8 = 16;
 /// The peer has reset the connection.
 pub const RESET: u8 = 32;
+/// With [`RESET`]: it was not the peer, which does not answer any more.
+pub const TIMED_OUT: u8 = 64;
 
 /// The state; `None` for bytes that are no connection.
 pub fn status(c: &FlextcpConnection) -> Option<Status> {
@@ -109,6 +111,16 @@ pub(crate) fn detach(c: &mut FlextcpConnection) {
     c.bump_pending = 0;
     c.bump_next = std::ptr::null_mut();
     c.bump_prev = std::ptr::null_mut();
+}
+
+/// The errno of a connection that is over without a close.
+pub fn failure(c: &FlextcpConnection) -> Option<i32> {
+    let errno = if has(c, TIMED_OUT) {
+        libc::ETIMEDOUT
+    } else {
+        libc::ECONNRESET
+    };
+    has(c, RESET).then_some(errno)
 }
 
 /// Free bytes of the transmit buffer.

@@ -1,10 +1,13 @@
 //! Updates that the cores send: bytes received, bytes acknowledged, the end.
 
 use tas_abi::ll::{FlextcpConnection, FlextcpContext};
-use tas_abi::memif::{Arx, ArxConnUpdate, ArxMsg, FLEXTCP_PL_ARX_FLRESET, FLEXTCP_PL_ARX_FLRXDONE};
+use tas_abi::memif::{
+    Arx, ArxConnUpdate, ArxMsg, FLEXTCP_PL_ARX_FLRESET, FLEXTCP_PL_ARX_FLRXDONE,
+    FLEXTCP_PL_ARX_FLTIMEDOUT,
+};
 
 use crate::calls;
-use crate::conn::{self, Acked, EARLY_DATA, EARLY_FIN, RESET, Status};
+use crate::conn::{self, Acked, EARLY_DATA, EARLY_FIN, RESET, Status, TIMED_OUT};
 use crate::context::Step;
 use crate::events::{Event, Sink};
 use crate::ffi::{ConnRef, queues};
@@ -108,7 +111,7 @@ fn keep_early(c: &mut FlextcpConnection, update: &ArxConnUpdate) {
         c.flags |= EARLY_FIN;
     }
     if update.flags & FLEXTCP_PL_ARX_FLRESET != 0 {
-        c.flags |= EARLY_FIN | RESET;
+        c.flags |= EARLY_FIN | cause(update.flags);
     }
 }
 
@@ -135,6 +138,10 @@ fn deliver_open(
         rest.tx_bump = 0;
     }
     let reset = rest.flags & FLEXTCP_PL_ARX_FLRESET != 0;
+    if reset {
+        // Ahead of the events, whose readers may ask why.
+        mark_reset(ctx, conn, rest.flags);
+    }
     if rest.flags & (FLEXTCP_PL_ARX_FLRXDONE | FLEXTCP_PL_ARX_FLRESET) != 0
         && conn.with(|c| c.rx_closed == 0)
     {
@@ -145,20 +152,27 @@ fn deliver_open(
         if reset {
             // The buffers go with the close, and the application has not yet
             // seen the events of this poll: it is requested in the next one.
-            mark_reset(ctx, conn);
             return Step::Blocked;
         }
     }
     if reset {
-        mark_reset(ctx, conn);
         return calls::close_after_reset(ctx, conn);
     }
     Step::Done
 }
 
-fn mark_reset(ctx: &mut FlextcpContext, conn: ConnRef) {
-    conn.with(|c| c.flags |= RESET);
+fn mark_reset(ctx: &mut FlextcpContext, conn: ConnRef, flags: u8) {
+    conn.with(|c| c.flags |= cause(flags));
     pending::unlink(ctx, conn);
+}
+
+/// The flags of a connection that a core's update says is over.
+fn cause(update_flags: u8) -> u8 {
+    if update_flags & FLEXTCP_PL_ARX_FLTIMEDOUT != 0 {
+        RESET | TIMED_OUT
+    } else {
+        RESET
+    }
 }
 
 /// Delivers `len` bytes at `pos`, if both pieces have room.

@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 
+use tas_abi::appif::AppinConnInfo;
 use tas_abi::ll::{
     EvConnClosed, EvConnMoved, EvConnOpen, EvConnReceived, EvConnRxclosed, EvConnSendbuf,
     EvConnTxclosed, EvListenAccept, EvListenNewconn, EvListenOpen, FlextcpEvent, FlextcpEventData,
@@ -26,6 +27,9 @@ pub trait Sink {
 
     /// Adds an event, for which the caller has made sure of the room.
     fn push(&mut self, event: Event);
+
+    /// Takes the answer to [`request_info`](crate::calls::request_info), which needs no room.
+    fn info(&mut self, _conn: ConnRef, _info: &AppinConnInfo) {}
 }
 
 /// Events of one poll in a C program's array.
@@ -57,6 +61,8 @@ pub enum Event {
     Moved(ConnRef, i16),
     /// The connection is over, and its memory the caller's.
     Closed(ConnRef, i16),
+    /// Answer to closing a listener, whose memory is the caller's.
+    ListenClosed(ListenerRef, i16),
     /// Answer to adopting a connection.
     Adopted(ConnRef, i16),
     /// Another process has adopted the connection. Bytes that this one was told of and has not
@@ -96,6 +102,7 @@ impl Event {
         use FlextcpEventData as Data;
         use FlextcpEventType as Type;
         let (kind, ev) = match self {
+            Event::ListenClosed(..) => return None,
             Event::Adopted(..) | Event::TakenAway(..) => return None,
             Event::ListenOpen(lst, status) => (
                 Type::ListenOpen,

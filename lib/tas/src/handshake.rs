@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use tas_abi::appif::{
     JoinAnswer, JoinConn, JoinListener, JoinRequest, KERNEL_SOCKET_PATH, TAS_JOIN_SOCKET_PATH,
-    TAS_JOIN_VERSION, TAS_SOCKET_PATH, TAS_UXSOCK_PROCESS, TAS_UXSOCK_TOKEN, TAS_UXSOCK_VERSION,
-    UxsockHello, UxsockQueue, UxsockRequest, UxsockResponse,
+    TAS_JOIN_VERSION, TAS_SOCKET_PATH, TAS_UXSOCK_DECLARE, TAS_UXSOCK_PROCESS, TAS_UXSOCK_SOCKETS,
+    TAS_UXSOCK_TOKEN, TAS_UXSOCK_VERSION, UxsockHello, UxsockQueue, UxsockRequest, UxsockResponse,
 };
 use tas_abi::ll::FLEXTCP_MAX_FTCPCORES;
 use tas_abi::memif::{
     FLEXNIC_FLAG_HUGEPAGES, FLEXNIC_FLAG_READY, FLEXNIC_HUGE_PREFIX, FLEXNIC_INFO_BYTES,
     FLEXNIC_NAME_DMA_MEM, FLEXNIC_NAME_INFO, FLEXNIC_NAME_INTERNAL_MEM, FlexnicInfo, InfoExt,
-    TAS_INFO_EXT_OFF, TAS_INFO_EXT_VERSION,
+    TAS_INFO_EXT_OFF, TAS_INFO_EXT_SLEEPS, TAS_INFO_EXT_SOCKETS,
 };
 use tas_shm::fdpass::{abstract_connect, recv_with_fds, send_with_fds};
 use tas_shm::{Backing, Mapping};
@@ -63,6 +63,8 @@ pub struct Regions {
     pub info: NonNull<u8>,
     /// The memory that offsets in messages are relative to.
     pub mem: NonNull<u8>,
+    /// The service knows the requests that sockets need.
+    pub knows_sockets: bool,
 }
 
 fn protocol(what: &'static str) -> Error {
@@ -219,6 +221,11 @@ pub(crate) fn introduce(connection: &mut Connection) -> Result<()> {
     Ok(())
 }
 
+/// Says that this is an application with sockets.
+pub(crate) fn declare_sockets(connection: &Connection) -> Result<()> {
+    ask(connection, TAS_UXSOCK_DECLARE, TAS_UXSOCK_SOCKETS).map(|_| ())
+}
+
 /// What children name this process by.
 pub(crate) fn token(connection: &mut Connection) -> Result<u64> {
     if let Some(token) = connection.token {
@@ -272,13 +279,14 @@ pub(crate) fn map_isolated(isolated: &Isolated) -> Result<Regions> {
     ready(&info)?;
     let mem = map(isolated.region.as_fd(), isolated.region_len, true, "region")?;
     let info: &'static Mapping = Box::leak(Box::new(info));
-    let says_when_it_sleeps = info
+    let version = info
         .read_at::<InfoExt>(TAS_INFO_EXT_OFF as u64)
-        .is_ok_and(|ext| ext.version >= TAS_INFO_EXT_VERSION);
-    sign::set(says_when_it_sleeps.then_some(info));
+        .map_or(0, |ext| ext.version);
+    sign::set((version >= TAS_INFO_EXT_SLEEPS).then_some(info));
     Ok(Regions {
         info: info.as_ptr(),
         mem: keep(mem),
+        knows_sockets: version >= TAS_INFO_EXT_SOCKETS,
     })
 }
 
@@ -293,6 +301,7 @@ pub(crate) fn map_legacy() -> Result<Regions> {
     Ok(Regions {
         info: keep(info),
         mem: keep(mem),
+        knows_sockets: false,
     })
 }
 

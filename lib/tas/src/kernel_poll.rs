@@ -6,7 +6,7 @@ use tas_abi::appif::{
 };
 use tas_abi::ll::{FlextcpConnection, FlextcpContext};
 
-use crate::calls::{self, Abort};
+use crate::calls::{self, CloseHow};
 use crate::conn::{
     self, EARLY_DATA, EARLY_FIN, RESET, Status, TX_EOS, TX_EOS_ACKED, TX_EOS_PLACED,
 };
@@ -89,8 +89,18 @@ fn deliver(ctx: &mut FlextcpContext, msg: AppinMsg, out: &mut impl Sink) -> Step
             Some(conn) => taken(ctx, conn, out),
             None => Step::Done,
         },
-        // The application asked for nothing that these would answer.
-        AppinMsg::StatusListenClose(_) | AppinMsg::StatusReqScale(_) => Step::Done,
+        AppinMsg::StatusListenClose(m) => match ListenerRef::from_opaque(m.opaque) {
+            Some(lst) => unlistening(lst, m.status, out),
+            None => Step::Done,
+        },
+        AppinMsg::ConnInfo(m) => {
+            if let Some(conn) = ConnRef::from_opaque(m.opaque) {
+                out.info(conn, &m);
+            }
+            Step::Done
+        }
+        // The application asked for nothing that this would answer.
+        AppinMsg::StatusReqScale(_) => Step::Done,
     }
 }
 
@@ -111,12 +121,22 @@ fn listening(lst: ListenerRef, status: i32, out: &mut impl Sink) -> Step {
     let step = emit(Event::ListenOpen(lst, event_status(status)), out);
     if step == Step::Done {
         lst.with(|l| {
-            l.status = if status == 0 {
-                calls::LISTEN_OPEN
-            } else {
-                calls::LISTEN_CLOSED
-            };
+            if l.status == calls::LISTEN_REQUESTED {
+                l.status = if status == 0 {
+                    calls::LISTEN_OPEN
+                } else {
+                    calls::LISTEN_CLOSED
+                };
+            }
         });
+    }
+    step
+}
+
+fn unlistening(lst: ListenerRef, status: i32, out: &mut impl Sink) -> Step {
+    let step = emit(Event::ListenClosed(lst, event_status(status)), out);
+    if step == Step::Done {
+        lst.with(|l| l.status = calls::LISTEN_CLOSED);
     }
     step
 }
@@ -261,7 +281,7 @@ fn close_now(
 /// Repeats a close that the service did not understand, now that the
 /// connection's addresses are known.
 fn close_again(ctx: &mut FlextcpContext, conn: ConnRef) -> Step {
-    match calls::request_close(ctx, conn, Abort::Reset) {
+    match calls::request_close(ctx, conn, CloseHow::Reset) {
         Ok(()) => {
             conn.with(|c| c.status = Status::CloseRequested as u8);
             Step::Done
@@ -278,9 +298,9 @@ fn closed(
 ) -> Step {
     let status = match conn.with(|c| (conn::status(c), conn::has(c, RESET))) {
         (Some(Status::CloseRequested), false) => answer.status,
-        (Some(Status::CloseRequested | Status::ResetClosing), _) => -libc::ECONNRESET,
+        (Some(Status::CloseRequested | Status::ResetClosing), _) => failure(conn),
         // One thread asked for a move while the other saw the reset.
-        (Some(Status::Moving), true) => -libc::ECONNRESET,
+        (Some(Status::Moving), true) => failure(conn),
         (Some(Status::CloseOpening), _) if answer.status != 0 => {
             conn.with(|c| c.status = Status::CloseDeferred as u8);
             return Step::Done;
@@ -367,6 +387,11 @@ fn taken(ctx: &mut FlextcpContext, conn: ConnRef, out: &mut impl Sink) -> Step {
         c.status = Status::Parked as u8;
     });
     Step::Done
+}
+
+/// The status of a connection that was over without a close.
+fn failure(conn: ConnRef) -> i32 {
+    -conn.with(|c| conn::failure(c)).unwrap_or(libc::ECONNRESET)
 }
 
 fn moved(

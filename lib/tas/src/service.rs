@@ -26,6 +26,8 @@ static SOCKET: AtomicI32 = AtomicI32::new(-1);
 static KICK_FD: AtomicI32 = AtomicI32::new(-1);
 static GONE: AtomicBool = AtomicBool::new(false);
 static CONTEXTS: AtomicI32 = AtomicI32::new(0);
+/// The service knows the requests that sockets need.
+static SOCKETS: AtomicBool = AtomicBool::new(false);
 /// The contexts' eventfds.
 static EVENTS: [AtomicI32; FLEXTCP_MAX_CONTEXTS] =
     [const { AtomicI32::new(-1) }; FLEXTCP_MAX_CONTEXTS];
@@ -104,10 +106,28 @@ pub fn init() -> Result<()> {
 /// Maps the service's information and the memory shared with it; both stay
 /// mapped.
 pub fn map_regions() -> Result<Regions> {
-    match connection().as_ref().and_then(|c| c.isolated.as_ref()) {
+    let regions = match connection().as_ref().and_then(|c| c.isolated.as_ref()) {
         Some(isolated) => handshake::map_isolated(isolated),
         None => handshake::map_legacy(),
-    }
+    }?;
+    SOCKETS.store(regions.knows_sockets, Ordering::Relaxed);
+    Ok(regions)
+}
+
+/// Tells the service that this process has sockets: when it ends, its connections end as those of
+/// any process do, by a FIN after all that was sent. Called after [`init`], before contexts are
+/// made.
+///
+/// # Errors
+/// `EOPNOTSUPP` when the service does not know of sockets.
+pub fn declare_sockets() -> Result<()> {
+    check_sockets()?;
+    let current = connection();
+    let connection = current.as_ref().ok_or(Error::failure(
+        libc::ENOTCONN,
+        "not connected to the service",
+    ))?;
+    handshake::declare_sockets(connection).inspect_err(|_| look())
 }
 
 /// Makes a context: zeroes it, makes its eventfd and registers it.
@@ -199,6 +219,16 @@ pub(crate) fn look() {
 pub(crate) fn lost() {
     if !GONE.swap(true, Ordering::Relaxed) {
         sys::complain(format_args!("the service is gone"));
+    }
+}
+
+/// # Errors
+/// `EOPNOTSUPP` unless the service knows the requests that sockets need.
+pub(crate) fn check_sockets() -> Result<()> {
+    if SOCKETS.load(Ordering::Relaxed) {
+        Ok(())
+    } else {
+        Err(Error::expected(libc::EOPNOTSUPP))
     }
 }
 

@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use tas_abi::appif::{
-    AppinMsg, AppoutAcceptConn, AppoutConnClose, AppoutConnMove, AppoutConnOpen, AppoutListenClose,
-    AppoutListenOpen, AppoutMsg, KERNEL_APPOUT_CLOSE_RESET, KernelAppin, KernelAppout, UxsockQueue,
-    UxsockRequest, UxsockResponse,
+    AppinConnInfo, AppinMsg, AppoutAcceptConn, AppoutConnClose, AppoutConnMove, AppoutConnOpen,
+    AppoutListenClose, AppoutListenOpen, AppoutMsg, KERNEL_APPOUT_CLOSE_RESET, KernelAppin,
+    KernelAppout, UxsockQueue, UxsockRequest, UxsockResponse,
 };
 use tas_abi::memif::{Arx, ArxMsg, Atx, AtxMsg};
 use tas_shm::{Arena, Consumer, EventFd, Producer, ShmOffset};
@@ -65,6 +65,8 @@ pub enum Event {
     Updated(ConnName),
     /// The answer to a request for cores.
     Scaled(i32),
+    /// How a connection is doing.
+    Info(AppinConnInfo),
 }
 
 struct CoreQueues {
@@ -473,6 +475,7 @@ impl App {
             }
             AppinMsg::ListenNewconn(m) => Some(Event::Newconn(ListenerName(m.opaque))),
             AppinMsg::StatusReqScale(m) => Some(Event::Scaled(m.status)),
+            AppinMsg::ConnInfo(m) => Some(Event::Info(m)),
             AppinMsg::ConnAdopted(_) | AppinMsg::ConnTaken(_) => None,
         }
     }

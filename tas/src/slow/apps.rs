@@ -9,9 +9,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use tas_abi::appif::UxsockRequest;
+use tas_abi::appif::{TAS_UXSOCK_DECLARE, TAS_UXSOCK_SOCKETS, UxsockRequest, UxsockResponse};
 use tas_shm::EventFd;
 use tas_shm::fdpass::{abstract_connect, abstract_listen, peer_cred, recv_with_fds, send_with_fds};
+use zerocopy::{FromZeros, IntoBytes};
 
 use super::access::Access;
 use super::control::Control;
@@ -262,6 +263,7 @@ impl Apps {
                 Ok(Progress::Request(request, event)) => {
                     app.open_context(tenant, request, event, control)
                 }
+                Ok(Progress::Declaration(kind)) => app.declare(tenant, kind, control),
                 Err(why) => Err(why),
             };
             if let Err(why) = progress {
@@ -284,7 +286,21 @@ impl App {
         let event =
             EventFd::from_peer(event).map_err(|_| "sent a descriptor that is no eventfd")?;
         let answer = control.open_context(tenant, request, &event);
-        match send_with_fds(self.stream.as_fd(), &answer, &[]) {
+        self.answer(&answer)
+    }
+
+    /// The application says what it is, beside the steps.
+    fn declare(&self, tenant: TenantId, kind: u32, control: &mut Control) -> Result<(), Refusal> {
+        let known = kind == TAS_UXSOCK_SOCKETS && control.declare_sockets(tenant);
+        let response = UxsockResponse {
+            status: u32::from(!known),
+            ..UxsockResponse::new_zeroed()
+        };
+        self.answer(response.as_bytes())
+    }
+
+    fn answer(&self, answer: &[u8]) -> Result<(), Refusal> {
+        match send_with_fds(self.stream.as_fd(), answer, &[]) {
             Ok(sent) if sent == answer.len() => Ok(()),
             _ => Err("does not read its answers"),
         }
@@ -295,9 +311,12 @@ enum Progress {
     Nothing,
     Gone,
     Request(UxsockRequest, OwnedFd),
+    /// The application says what it is.
+    Declaration(u32),
 }
 
-/// Reads until a request is complete. One descriptor belongs to it, no more and no less.
+/// Reads until a request is complete. One descriptor belongs to it, no more and no less, and to a
+/// declaration none.
 fn read_request(app: &mut App) -> Result<Progress, Refusal> {
     let mut buffer = [0; REQUEST_LEN];
     let room = REQUEST_LEN.saturating_sub(app.partial.len());
@@ -325,8 +344,10 @@ fn read_request(app: &mut App) -> Result<Progress, Refusal> {
         return read_request(app);
     };
     app.partial.clear();
+    let request: UxsockRequest = zerocopy::transmute!(bytes);
     match app.event.take() {
-        Some(event) => Ok(Progress::Request(zerocopy::transmute!(bytes), event)),
+        None if request.rxq_len == TAS_UXSOCK_DECLARE => Ok(Progress::Declaration(request.txq_len)),
+        Some(event) => Ok(Progress::Request(request, event)),
         None => Err("sent a request without a descriptor"),
     }
 }

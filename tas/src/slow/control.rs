@@ -215,6 +215,11 @@ impl Control {
         answer
     }
 
+    /// An application has sockets. False if it may not say so.
+    pub fn declare_sockets(&mut self, tenant: TenantId) -> bool {
+        self.tenants.declare_sockets(tenant)
+    }
+
     /// An application is gone.
     pub fn leave(&mut self, tenant: TenantId) {
         if self.tenants.region(tenant).is_some() {

@@ -84,15 +84,22 @@ impl CoreLink {
     }
 }
 
-/// Which region a tenant's memory comes from.
+/// Which region a tenant's memory comes from, and which user it runs as.
 #[derive(Default)]
-pub struct TenantRegions(Vec<(TenantId, RegionId)>);
+pub struct TenantRegions(Vec<(TenantId, Belonging)>);
+
+/// What a tenant has, and whose it is.
+#[derive(Clone, Copy)]
+struct Belonging {
+    region: RegionId,
+    uid: u32,
+}
 
 impl TenantRegions {
-    /// Enters a tenant.
-    pub fn add(&mut self, tenant: TenantId, region: RegionId) {
+    /// Enters a tenant, which runs as a user.
+    pub fn add(&mut self, tenant: TenantId, region: RegionId, uid: u32) {
         let place = self.0.partition_point(|(known, _)| *known < tenant);
-        self.0.insert(place, (tenant, region));
+        self.0.insert(place, (tenant, Belonging { region, uid }));
     }
 
     /// Removes a tenant.
@@ -106,18 +113,27 @@ impl TenantRegions {
     pub fn of_region(&self, region: RegionId) -> Vec<TenantId> {
         self.0
             .iter()
-            .filter(|(_, of)| *of == region)
+            .filter(|(_, of)| of.region == region)
             .map(|(tenant, _)| *tenant)
             .collect()
     }
 
     /// The region of a tenant.
     pub fn get(&self, tenant: TenantId) -> Option<RegionId> {
+        self.find(tenant).map(|of| of.region)
+    }
+
+    /// The user of a tenant.
+    pub fn uid(&self, tenant: TenantId) -> Option<u32> {
+        self.find(tenant).map(|of| of.uid)
+    }
+
+    fn find(&self, tenant: TenantId) -> Option<&Belonging> {
         let place = self
             .0
             .binary_search_by_key(&tenant, |(known, _)| *known)
             .ok()?;
-        self.0.get(place).map(|(_, region)| *region)
+        self.0.get(place).map(|(_, of)| of)
     }
 }
 
@@ -200,6 +216,11 @@ impl World for Effects {
 
     fn table_remove(&mut self, tuple: &FlowTuple, flow: FlowId) {
         self.table.remove(tuple.hash(), flow);
+    }
+
+    fn may_share_port(&self, a: TenantId, b: TenantId) -> bool {
+        let uid = self.tenants.uid(a);
+        a == b || (uid.is_some() && uid == self.tenants.uid(b))
     }
 }
 

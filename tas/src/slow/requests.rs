@@ -1,7 +1,8 @@
 //! What applications ask for over their queues, and how tools see their contexts.
 
 use tas_abi::appif::{
-    AppinAcceptConn, AppinConnAdopted, AppinMsg, AppinStatus, AppoutMsg, KERNEL_APPOUT_CLOSE_RESET,
+    AppinAcceptConn, AppinConnAdopted, AppinConnInfo, AppinConnOpened, AppinMsg, AppinStatus,
+    AppoutConnOpenFrom, AppoutListenOpenAt, AppoutMsg, KERNEL_APPOUT_CLOSE_RESET,
     KERNEL_APPOUT_LISTEN_REUSEPORT,
 };
 use tas_abi::memif::{AppCtx, FLEXNIC_PL_APPCTX_NUM, PlMem};
@@ -10,7 +11,7 @@ use tas_wire::{FlowTuple, Ipv4Addr};
 use super::access::UNPRIVILEGED_PORTS;
 use super::contexts::public_view;
 use super::control::Control;
-use super::tcp::{Client, ConnName, World};
+use super::tcp::{BufferLens, Client, ConnName, Listen, Open, World};
 use crate::link::CloseHow;
 use crate::types::ContextId;
 
@@ -32,8 +33,10 @@ impl Control {
                 return taken > 0;
             };
             match request {
-                Ok(request) => self.request(Client { tenant, context }, request),
-                Err(()) => {
+                Ok(request) if self.tenants.speaks(tenant, &request) => {
+                    self.request(Client { tenant, context }, request);
+                }
+                _ => {
                     self.expel(tenant, "posted a request of unknown type");
                 }
             }
@@ -45,8 +48,8 @@ impl Control {
         let effects = &mut self.effects;
         match request {
             AppoutMsg::ConnOpen(m) => {
-                let ip = Ipv4Addr::from_bits(m.remote_ip);
-                self.tcp.open(effects, client, m.opaque, ip, m.remote_port);
+                let remote = (Ipv4Addr::from_bits(m.remote_ip), m.remote_port);
+                self.tcp.open(effects, client, &Open::to(m.opaque, remote));
             }
             AppoutMsg::ConnClose(m) => {
                 let reset = m.flags & KERNEL_APPOUT_CLOSE_RESET != 0;
@@ -84,28 +87,13 @@ impl Control {
                 }
             }
             AppoutMsg::ListenOpen(m) => {
-                if m.local_port != 0
-                    && m.local_port < UNPRIVILEGED_PORTS
-                    && !self.tenants.low_ports(client.tenant)
-                {
-                    let status = AppinStatus {
-                        opaque: m.opaque,
-                        status: -libc::EACCES,
-                    };
-                    self.effects
-                        .answer(client.context, AppinMsg::StatusListenOpen(status));
-                    return;
+                let listen = Listen {
+                    reuseport: m.flags & KERNEL_APPOUT_LISTEN_REUSEPORT != 0,
+                    ..Listen::on(m.opaque, m.local_port, m.backlog)
+                };
+                if self.may_listen(client, &listen) {
+                    self.tcp.listen_open(&mut self.effects, client, &listen);
                 }
-                let reuseport = m.flags & KERNEL_APPOUT_LISTEN_REUSEPORT != 0;
-                let effects = &mut self.effects;
-                self.tcp.listen_open(
-                    effects,
-                    client,
-                    m.opaque,
-                    m.local_port,
-                    m.backlog,
-                    reuseport,
-                );
             }
             AppoutMsg::ListenClose(m) => {
                 self.tcp
@@ -119,6 +107,17 @@ impl Control {
                     m.conn_opaque,
                     m.local_port,
                 );
+            }
+            AppoutMsg::ConnOpenFrom(m) => self.open_from(client, &m),
+            AppoutMsg::ListenOpenAt(m) => self.listen_at(client, &m),
+            AppoutMsg::ConnOptions(_) => {}
+            AppoutMsg::ConnInfo(m) => {
+                let info = AppinConnInfo {
+                    opaque: m.opaque,
+                    status: -libc::EOPNOTSUPP,
+                    ..AppinConnInfo::default()
+                };
+                effects.answer(client.context, AppinMsg::ConnInfo(info));
             }
             AppoutMsg::ListenWatch(_) => {}
             AppoutMsg::AcceptNow(m) => {
@@ -146,6 +145,65 @@ impl Control {
                 );
             }
         }
+    }
+
+    fn open_from(&mut self, client: Client, m: &AppoutConnOpenFrom) {
+        let open = Open {
+            opaque: m.opaque,
+            remote: (Ipv4Addr::from_bits(m.remote_ip), m.remote_port),
+            local_ip: (m.local_ip != 0).then(|| Ipv4Addr::from_bits(m.local_ip)),
+            local_port: (m.local_port != 0).then_some(m.local_port),
+            buffers: BufferLens {
+                rx: m.rx_len,
+                tx: m.tx_len,
+            },
+        };
+        if self.may_bind(client, m.local_port) {
+            return self.tcp.open(&mut self.effects, client, &open);
+        }
+        let opened = AppinConnOpened {
+            opaque: m.opaque,
+            status: -libc::EACCES,
+            ..AppinConnOpened::default()
+        };
+        self.effects
+            .answer(client.context, AppinMsg::ConnOpened(opened));
+    }
+
+    fn listen_at(&mut self, client: Client, m: &AppoutListenOpenAt) {
+        let listen = Listen {
+            opaque: m.opaque,
+            ip: (m.local_ip != 0).then(|| Ipv4Addr::from_bits(m.local_ip)),
+            port: m.local_port,
+            backlog: m.backlog,
+            reuseport: m.flags & KERNEL_APPOUT_LISTEN_REUSEPORT != 0,
+            buffers: BufferLens {
+                rx: m.rx_len,
+                tx: m.tx_len,
+            },
+        };
+        if self.may_listen(client, &listen) {
+            self.tcp.listen_again(&mut self.effects, client, &listen);
+        }
+    }
+
+    /// Whether an application may have a port (ip(7)).
+    fn may_bind(&self, client: Client, port: u16) -> bool {
+        port == 0 || port >= UNPRIVILEGED_PORTS || self.tenants.low_ports(client.tenant)
+    }
+
+    /// Whether an application may have a listener's port; answers if not.
+    fn may_listen(&mut self, client: Client, listen: &Listen) -> bool {
+        let may = self.may_bind(client, listen.port);
+        if !may {
+            let status = AppinStatus {
+                opaque: listen.opaque,
+                status: -libc::EACCES,
+            };
+            self.effects
+                .answer(client.context, AppinMsg::StatusListenOpen(status));
+        }
+        may
     }
 
     /// Shows a context's queues to tools, if it is among those that `flextcp_pl_mem` has room for.

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use tas_abi::appif::{UxsockQueue, UxsockRequest, UxsockResponse};
+use tas_abi::appif::{AppoutMsg, UxsockQueue, UxsockRequest, UxsockResponse};
 use tas_abi::memif::{Arx, Atx};
 use tas_shm::{Arena, Doorbell, EventFd};
 use zerocopy::IntoBytes;
@@ -40,7 +40,7 @@ pub struct Newcomer {
     pub legacy: bool,
     /// Its process, for messages.
     pub pid: u32,
-    /// Its user, for messages.
+    /// Its user.
     pub uid: u32,
     /// May listen on ports below 1024.
     pub low_ports: bool,
@@ -52,6 +52,8 @@ struct Tenant {
     region: RegionId,
     contexts: Vec<ContextId>,
     leaving: bool,
+    /// Its connections end as those of sockets do.
+    sockets: bool,
     /// Times that it was complained of.
     offences: Cell<u64>,
 }
@@ -107,6 +109,24 @@ impl Tenants {
             .any(|tenant| tenant.who.legacy && !tenant.leaving)
     }
 
+    /// An application has sockets. False if it may not say so.
+    pub fn declare_sockets(&mut self, tenant: TenantId) -> bool {
+        let tenant = self.list.get_mut(&tenant);
+        match tenant.filter(|tenant| !tenant.who.legacy && !tenant.leaving) {
+            Some(tenant) => {
+                tenant.sockets = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether an application may send a request: the original's libraries know only the original's.
+    pub fn speaks(&self, tenant: TenantId, request: &AppoutMsg) -> bool {
+        let legacy = |tenant: &Tenant| tenant.who.legacy;
+        request.is_original() || !self.list.get(&tenant).is_some_and(legacy)
+    }
+
     /// Whether an application may listen on ports below 1024.
     pub fn low_ports(&self, tenant: TenantId) -> bool {
         self.list
@@ -127,12 +147,13 @@ impl Tenants {
         }
         let id = TenantId(self.next);
         self.next = self.next.wrapping_add(1);
-        effects.tenants.add(id, region);
+        effects.tenants.add(id, region, who.uid);
         let tenant = Tenant {
             who,
             region,
             contexts: Vec::new(),
             leaving: false,
+            sockets: false,
             offences: Cell::new(0),
         };
         self.list.insert(id, tenant);

@@ -77,6 +77,7 @@ pub const HEADERS: &[Header] = &[
         about: "Messages between an application and the slow path.",
         sources: &[
             "lib/abi/src/appif.rs",
+            "lib/abi/src/appif/sockets.rs",
             "lib/abi/src/appif/family.rs",
             "lib/abi/src/appif/layout.rs",
         ],

@@ -3,9 +3,10 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{
-    AppinAcceptConn, AppinConnAdopted, AppinConnOpened, AppinListenNewconn, AppinStatus,
-    AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnMove, AppoutConnOpen,
-    AppoutListenClose, AppoutListenOpen, AppoutListenWatch, AppoutReqScale, KernelAppinType,
+    AppinAcceptConn, AppinConnAdopted, AppinConnInfo, AppinConnOpened, AppinListenNewconn,
+    AppinStatus, AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnInfo,
+    AppoutConnMove, AppoutConnOpen, AppoutConnOpenFrom, AppoutConnOptions, AppoutListenClose,
+    AppoutListenOpen, AppoutListenOpenAt, AppoutListenWatch, AppoutReqScale, KernelAppinType,
     KernelAppoutType,
 };
 use crate::codec::{UnknownType, pack, unpack};
@@ -47,12 +48,28 @@ pub enum AppoutMsg {
     AcceptConn(AppoutAcceptConn),
     /// Ask for a number of cores.
     ReqScale(AppoutReqScale),
+    /// Open a connection from a local address or port.
+    ConnOpenFrom(AppoutConnOpenFrom),
+    /// Open a listener on a local address, or change its backlog.
+    ListenOpenAt(AppoutListenOpenAt),
+    /// Set a connection's options.
+    ConnOptions(AppoutConnOptions),
+    /// Ask how a connection is doing.
+    ConnInfo(AppoutConnInfo),
     /// Be told of connections that wait at a listener, or no longer.
     ListenWatch(AppoutListenWatch),
     /// Offer a connection object to a listener, for a connection that waits already.
     AcceptNow(AppoutAcceptConn),
     /// Use a connection that another process has used.
     ConnAdopt(AppoutConnAdopt),
+}
+
+impl AppoutMsg {
+    /// Whether the original knows this request.
+    #[must_use]
+    pub fn is_original(&self) -> bool {
+        KernelAppout::from(*self).type_ <= KernelAppoutType::ReqScale as u8
+    }
 }
 
 impl From<AppoutMsg> for KernelAppout {
@@ -65,6 +82,10 @@ impl From<AppoutMsg> for KernelAppout {
             AppoutMsg::ListenClose(m) => (pack(&m), KernelAppoutType::ListenClose),
             AppoutMsg::AcceptConn(m) => (pack(&m), KernelAppoutType::AcceptConn),
             AppoutMsg::ReqScale(m) => (pack(&m), KernelAppoutType::ReqScale),
+            AppoutMsg::ConnOpenFrom(m) => (pack(&m), KernelAppoutType::ConnOpenFrom),
+            AppoutMsg::ListenOpenAt(m) => (pack(&m), KernelAppoutType::ListenOpenAt),
+            AppoutMsg::ConnOptions(m) => (pack(&m), KernelAppoutType::ConnOptions),
+            AppoutMsg::ConnInfo(m) => (pack(&m), KernelAppoutType::ConnInfo),
             AppoutMsg::ListenWatch(m) => (pack(&m), KernelAppoutType::ListenWatch),
             AppoutMsg::AcceptNow(m) => (pack(&m), KernelAppoutType::AcceptNow),
             AppoutMsg::ConnAdopt(m) => (pack(&m), KernelAppoutType::ConnAdopt),
@@ -89,6 +110,10 @@ impl TryFrom<KernelAppout> for AppoutMsg {
             KernelAppoutType::ListenClose => Self::ListenClose(unpack(raw)),
             KernelAppoutType::AcceptConn => Self::AcceptConn(unpack(raw)),
             KernelAppoutType::ReqScale => Self::ReqScale(unpack(raw)),
+            KernelAppoutType::ConnOpenFrom => Self::ConnOpenFrom(unpack(raw)),
+            KernelAppoutType::ListenOpenAt => Self::ListenOpenAt(unpack(raw)),
+            KernelAppoutType::ConnOptions => Self::ConnOptions(unpack(raw)),
+            KernelAppoutType::ConnInfo => Self::ConnInfo(unpack(raw)),
             KernelAppoutType::ListenWatch => Self::ListenWatch(unpack(raw)),
             KernelAppoutType::AcceptNow => Self::AcceptNow(unpack(raw)),
             KernelAppoutType::ConnAdopt => Self::ConnAdopt(unpack(raw)),
@@ -136,6 +161,8 @@ pub enum AppinMsg {
     ListenNewconn(AppinListenNewconn),
     /// A connection was accepted.
     AcceptedConn(AppinAcceptConn),
+    /// How a connection is doing.
+    ConnInfo(AppinConnInfo),
     /// Outcome of adopting a connection.
     ConnAdopted(AppinConnAdopted),
     /// Another process uses a connection now.
@@ -153,6 +180,7 @@ impl From<AppinMsg> for KernelAppin {
             AppinMsg::ConnOpened(m) => (pack(&m), KernelAppinType::ConnOpened),
             AppinMsg::ListenNewconn(m) => (pack(&m), KernelAppinType::ListenNewconn),
             AppinMsg::AcceptedConn(m) => (pack(&m), KernelAppinType::AcceptedConn),
+            AppinMsg::ConnInfo(m) => (pack(&m), KernelAppinType::ConnInfo),
             AppinMsg::ConnAdopted(m) => (pack(&m), KernelAppinType::ConnAdopted),
             AppinMsg::ConnTaken(m) => (pack(&m), KernelAppinType::ConnTaken),
         };
@@ -177,6 +205,7 @@ impl TryFrom<KernelAppin> for AppinMsg {
             KernelAppinType::ConnOpened => Self::ConnOpened(unpack(raw)),
             KernelAppinType::ListenNewconn => Self::ListenNewconn(unpack(raw)),
             KernelAppinType::AcceptedConn => Self::AcceptedConn(unpack(raw)),
+            KernelAppinType::ConnInfo => Self::ConnInfo(unpack(raw)),
             KernelAppinType::ConnAdopted => Self::ConnAdopted(unpack(raw)),
             KernelAppinType::ConnTaken => Self::ConnTaken(unpack(raw)),
             KernelAppinType::Invalid => return Err(UnknownType(entry.type_)),

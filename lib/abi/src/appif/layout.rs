@@ -5,9 +5,10 @@
 //! the sizes are asserted equal.
 
 use super::{
-    AppinAcceptConn, AppinConnAdopted, AppinConnOpened, AppinListenNewconn, AppinStatus,
-    AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnMove, AppoutConnOpen,
-    AppoutListenClose, AppoutListenOpen, AppoutListenWatch, AppoutReqScale, KernelAppin,
+    AppinAcceptConn, AppinConnAdopted, AppinConnInfo, AppinConnOpened, AppinListenNewconn,
+    AppinStatus, AppoutAcceptConn, AppoutConnAdopt, AppoutConnClose, AppoutConnInfo,
+    AppoutConnMove, AppoutConnOpen, AppoutConnOpenFrom, AppoutConnOptions, AppoutListenClose,
+    AppoutListenOpen, AppoutListenOpenAt, AppoutListenWatch, AppoutReqScale, KernelAppin,
     KernelAppout,
 };
 
@@ -37,6 +38,14 @@ pub union AppoutData {
     pub accept_conn: AppoutAcceptConn,
     /// For `KERNEL_APPOUT_REQ_SCALE`.
     pub req_scale: AppoutReqScale,
+    /// For `KERNEL_APPOUT_CONN_OPEN_FROM`.
+    pub conn_open_from: AppoutConnOpenFrom,
+    /// For `KERNEL_APPOUT_LISTEN_OPEN_AT`.
+    pub listen_open_at: AppoutListenOpenAt,
+    /// For `KERNEL_APPOUT_CONN_OPTIONS`.
+    pub conn_options: AppoutConnOptions,
+    /// For `KERNEL_APPOUT_CONN_INFO`.
+    pub conn_info: AppoutConnInfo,
     /// For `KERNEL_APPOUT_LISTEN_WATCH`.
     pub listen_watch: AppoutListenWatch,
     /// For `KERNEL_APPOUT_CONN_ADOPT`.
@@ -70,6 +79,8 @@ pub union AppinData {
     pub listen_newconn: AppinListenNewconn,
     /// For `KERNEL_APPIN_ACCEPTED_CONN`.
     pub accept_connection: AppinAcceptConn,
+    /// For `KERNEL_APPIN_CONN_INFO`.
+    pub conn_info: AppinConnInfo,
     /// For `KERNEL_APPIN_CONN_ADOPTED`.
     pub conn_adopted: AppinConnAdopted,
     /// All bytes.

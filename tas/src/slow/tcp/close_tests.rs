@@ -224,7 +224,7 @@ fn everything_of_a_tenant_goes() {
     let (_, attached) = net.established(APP, 5);
     let (_, other) = net.established(APP_OTHER, 5);
     let (kept_tuple, kept) = net.established(STRANGER, 5);
-    net.tcp.open(&mut net.w, APP, 6, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(6, (PEER, 80)));
     net.sent();
     net.listen(APP, 1, 80, 8);
     net.peer_connects(80, 40000);

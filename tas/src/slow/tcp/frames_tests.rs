@@ -86,7 +86,7 @@ fn answers_requests_and_learns_from_them() {
     );
     assert_eq!((reply.target_mac, reply.target_ip), (PEER_MAC, PEER));
     // So an open needs no request.
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     assert_eq!(net.sent().mac, PEER_MAC);
 }
 
@@ -102,7 +102,7 @@ fn probes_are_answered_and_teach_nothing() {
         Ipv4Addr::new(10, 0, 0, 3),
     ));
     net.recv_arp(&ArpPacket::announcement(PEER_MAC, PEER));
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     assert_eq!(net.sent_arp().target_ip, PEER);
 }
 
@@ -142,11 +142,11 @@ fn accepted_connections_follow_too() {
 fn stale_entries_serve_while_they_are_asked_for() {
     let mut net = Net::resolved();
     net.pass(61_000_000);
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     assert_eq!(net.sent_arp().target_ip, PEER);
     assert_eq!(net.sent().mac, PEER_MAC);
     net.recv_arp(&ArpPacket::request(MAC, IP, PEER).reply(PEER_MAC));
-    net.tcp.open(&mut net.w, APP, 6, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(6, (PEER, 80)));
     assert_eq!(net.sent().flags, SYN);
     net.quiet();
 }
@@ -155,12 +155,12 @@ fn stale_entries_serve_while_they_are_asked_for() {
 fn stale_entries_without_an_answer_are_forgotten() {
     let mut net = Net::resolved();
     net.pass(61_000_000);
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     for _ in 0..4 {
         net.pass_to_deadline();
     }
     while net.next_message().is_some() {}
-    net.tcp.open(&mut net.w, APP, 6, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(6, (PEER, 80)));
     assert_eq!(net.sent_arp().target_ip, PEER);
     net.quiet();
 }
@@ -191,7 +191,7 @@ fn the_cache_is_bounded() {
         net.next_message();
     }
     // The oldest is gone.
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     assert_eq!(net.sent_arp().target_ip, PEER);
 }
 
@@ -288,7 +288,7 @@ proptest::proptest! {
                     net.recv(&t, SYN_ACK, IRS, ack);
                 }
                 3 => net.recv(&t, tas_wire::TcpFlags(flags), IRS + u32::from(a), SeqNum(b.into())),
-                4 => net.tcp.open(&mut net.w, client, opaque, PEER, 80),
+                4 => net.tcp.open(&mut net.w, client, &Open::to(opaque, (PEER, 80))),
                 5 => net.tcp.accept(&mut net.w, client, 1, opaque, 80),
                 6 => net.tcp.close(&mut net.w, client, name(opaque, &t), crate::link::CloseHow::Reset),
                 7 => net.tcp.move_conn(&mut net.w, client, name(opaque, &t), APP_OTHER.context),

@@ -6,7 +6,7 @@ use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SegmentFields, TcpFlags};
 use super::TcpControl;
 use super::conn::{Buffers, Conn, FlowRecord, Named, Owner, Phase};
 use super::open::answer_failure;
-use super::world::{Errno, World};
+use super::world::{BufferLens, Errno, World};
 use crate::link::{AppLink, FlowSetup, ToFast};
 use crate::proto::FlowInit;
 use crate::proto::handshake::Agreed;
@@ -40,8 +40,12 @@ impl TcpControl {
         &mut self,
         w: &mut impl World,
         tenant: TenantId,
+        lens: BufferLens,
     ) -> Option<(FlowId, Buffers)> {
-        let (rx_len, tx_len) = (self.cfg.rx_len, self.cfg.tx_len);
+        let BufferLens {
+            rx: rx_len,
+            tx: tx_len,
+        } = lens;
         let flow = self.ids.take()?;
         let Some(rx) = w.alloc(tenant, rx_len) else {
             self.ids.give_back(flow);

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use tas_wire::FlowTuple;
+use tas_wire::{FlowTuple, Ipv4Addr};
 
 use super::conn::Owner;
-use super::world::Client;
+use super::world::{BufferLens, Client, Listen};
 use crate::types::{FlowId, TenantId};
 
 /// Longest backlog.
@@ -25,7 +25,11 @@ pub(super) struct ListenerId(u64);
 pub(super) struct Listener {
     pub client: Client,
     pub opaque: u64,
+    /// `None`: all addresses.
+    pub ip: Option<Ipv4Addr>,
     pub port: u16,
+    /// Of its connections' buffers.
+    pub lens: BufferLens,
     backlog: usize,
     reuseport: bool,
     /// Half-open connections, oldest first.
@@ -40,6 +44,15 @@ impl Listener {
     /// Whether one more connection can be taken.
     pub(super) fn has_room(&self) -> bool {
         !self.accepts.is_empty() || self.ready.len() < self.backlog
+    }
+
+    pub(super) fn set_backlog(&mut self, backlog: u32) {
+        self.backlog = backlog.clamp(1, MAX_BACKLOG) as usize;
+    }
+
+    /// Some address is of both.
+    fn overlaps(&self, ip: Option<Ipv4Addr>) -> bool {
+        self.ip.is_none() || ip.is_none() || self.ip == ip
     }
 
     /// Adds a request; false when there are too many.
@@ -73,7 +86,7 @@ pub(super) enum Refusal {
 #[derive(Default)]
 pub(super) struct Listeners {
     by_id: HashMap<ListenerId, Listener>,
-    /// In the order of opening; more than one only with REUSEPORT.
+    /// In the order of opening; those whose addresses overlap have REUSEPORT.
     by_port: HashMap<u16, Vec<ListenerId>>,
     by_tenant: HashMap<TenantId, u64>,
     next: u64,
@@ -83,32 +96,35 @@ impl Listeners {
     pub(super) fn open(
         &mut self,
         client: Client,
-        opaque: u64,
-        port: u16,
-        backlog: u32,
-        reuseport: bool,
+        listen: &Listen,
+        lens: BufferLens,
         may_share: impl Fn(Client) -> bool,
     ) -> Result<ListenerId, Refusal> {
         if self.by_id.len() >= MAX_LISTENERS {
             return Err(Refusal::TooMany);
         }
-        let ids = self.by_port.entry(port).or_default();
-        let shares = |other: &Listener| reuseport && other.reuseport && may_share(other.client);
-        if !ids.iter().filter_map(|id| self.by_id.get(id)).all(shares) {
+        let shares = |other: &Listener| {
+            !other.overlaps(listen.ip)
+                || (listen.reuseport && other.reuseport && may_share(other.client))
+        };
+        let ids = self.by_port.get(&listen.port).into_iter().flatten();
+        if !ids.filter_map(|id| self.by_id.get(id)).all(shares) {
             return Err(Refusal::InUse);
         }
         let id = ListenerId(self.next);
         self.next += 1;
-        ids.push(id);
+        self.by_port.entry(listen.port).or_default().push(id);
         *self.by_tenant.entry(client.tenant).or_default() += 1;
         self.by_id.insert(
             id,
             Listener {
                 client,
-                opaque,
-                port,
-                backlog: backlog.clamp(1, MAX_BACKLOG) as usize,
-                reuseport,
+                opaque: listen.opaque,
+                ip: listen.ip,
+                port: listen.port,
+                lens,
+                backlog: listen.backlog.clamp(1, MAX_BACKLOG) as usize,
+                reuseport: listen.reuseport,
                 half_open: BTreeMap::new(),
                 ready: VecDeque::new(),
                 accepts: VecDeque::new(),
@@ -143,11 +159,16 @@ impl Listeners {
         self.by_id.get_mut(&id)
     }
 
-    /// The listener for a new connection; `hash` chooses among those that share the port.
-    pub(super) fn choose(&self, port: u16, hash: u64) -> Option<ListenerId> {
+    /// The listener for a new connection: one on the very address comes before those on all.
+    /// `hash` chooses among those that share address and port.
+    pub(super) fn choose(&self, ip: Ipv4Addr, port: u16, hash: u64) -> Option<ListenerId> {
         let ids = self.by_port.get(&port)?;
-        let index = hash.checked_rem(ids.len() as u64)?;
-        ids.get(index as usize).copied()
+        let at = |ip| {
+            let with = move |id: &&ListenerId| self.by_id.get(id).is_some_and(|l| l.ip == ip);
+            let index = hash.checked_rem(ids.iter().filter(with).count() as u64)?;
+            ids.iter().filter(with).nth(index as usize).copied()
+        };
+        at(Some(ip)).or_else(|| at(None))
     }
 
     /// The listener that an application means: its own context's if there are several of that

@@ -33,6 +33,8 @@ mod open_tests;
 #[cfg(test)]
 mod passive_tests;
 #[cfg(test)]
+mod places_tests;
+#[cfg(test)]
 mod testing;
 
 use std::collections::HashMap;
@@ -40,7 +42,9 @@ use std::collections::HashMap;
 use tas_wire::{ChecksumMode, FlowTuple, MacAddr, SegmentFields, TcpTemplate};
 
 pub use counts::Counts;
-pub use world::{Client, ConnName, Errno, Secrets, TcpControlConfig, World};
+pub use world::{
+    BufferLens, Client, ConnName, Errno, Listen, Open, Secrets, TcpControlConfig, World,
+};
 
 use crate::link::ToFast;
 use crate::proto::handshake::{Expiry, Offer, jittered};
@@ -196,13 +200,13 @@ impl TcpControl {
         }
     }
 
-    /// What we bring to a handshake on `tuple`.
-    fn offer(&mut self, tuple: &FlowTuple, now: Micros) -> Offer {
+    /// What we bring to a handshake on `tuple`, with a receive buffer of `rx_len` bytes.
+    fn offer(&mut self, tuple: &FlowTuple, rx_len: u32, now: Micros) -> Offer {
         Offer {
             iss: self.isn.isn(tuple, now),
             ts_offset: self.isn.timestamp_offset(tuple.local_ip, tuple.remote_ip),
             mtu: self.cfg.mtu,
-            rx_len: self.cfg.rx_len,
+            rx_len,
             ecn: self.cfg.ecn,
             timeout: jittered(self.cfg.handshake_timeout, self.random.next_u32()),
             retries: self.cfg.handshake_retries,

@@ -7,46 +7,38 @@ use super::TcpControl;
 use super::conn::{Conn, Named, Opening, Owner, Step};
 use super::install::Install;
 use super::routes::Via;
-use super::world::{Client, Errno, World};
+use super::world::{Client, Errno, Open, World};
 use crate::proto::handshake::{Handshake, Outcome};
 use crate::types::CoreId;
 
 impl TcpControl {
     /// Opens a connection; answered by `ConnOpened`, at once or later.
-    pub fn open(
-        &mut self,
-        w: &mut impl World,
-        client: Client,
-        opaque: u64,
-        remote_ip: Ipv4Addr,
-        remote_port: u16,
-    ) {
-        let owner = Owner { client, opaque };
-        if let Err(errno) = self.begin_open(w, owner, remote_ip, remote_port) {
+    pub fn open(&mut self, w: &mut impl World, client: Client, open: &Open) {
+        let owner = Owner {
+            client,
+            opaque: open.opaque,
+        };
+        if let Err(errno) = self.begin_open(w, owner, open) {
             self.counts.open_failed += 1;
             answer_failure(w, owner, errno);
         }
     }
 
-    fn begin_open(
-        &mut self,
-        w: &mut impl World,
-        owner: Owner,
-        remote_ip: Ipv4Addr,
-        remote_port: u16,
-    ) -> Result<(), Errno> {
+    fn begin_open(&mut self, w: &mut impl World, owner: Owner, open: &Open) -> Result<(), Errno> {
+        let (remote_ip, remote_port) = open.remote;
         if remote_port == 0 {
             return Err(Errno::INVAL);
         }
+        if open.local_ip.is_some_and(|ip| !self.cfg.is_local(ip)) {
+            return Err(Errno::ADDRNOTAVAIL);
+        }
         let hop = self.cfg.route(remote_ip).ok_or(Errno::NETUNREACH)?;
-        let conns = &self.conns;
-        let tuple = self
-            .ports
-            .choose(&self.random, hop.source, remote_ip, remote_port, |tuple| {
-                conns.contains_key(tuple)
-            })
-            .ok_or(Errno::ADDRNOTAVAIL)?;
-        let (flow, buffers) = self.reserve(w, owner.client.tenant).ok_or(Errno::NOBUFS)?;
+        let tuple = self.choose_tuple(open, open.local_ip.unwrap_or(hop.source));
+        let tuple = tuple.ok_or(Errno::ADDRNOTAVAIL)?;
+        let lens = self.cfg.lens(open.buffers);
+        let (flow, buffers) = self
+            .reserve(w, owner.client.tenant, lens)
+            .ok_or(Errno::NOBUFS)?;
         let core = w.core(w.group(&tuple));
         let neighbour = match hop.via {
             Via::Ourselves => None,
@@ -80,6 +72,25 @@ impl TcpControl {
         Ok(())
     }
 
+    /// The four-tuple of a connection to open, if there is one that nothing else has.
+    fn choose_tuple(&mut self, open: &Open, local_ip: Ipv4Addr) -> Option<FlowTuple> {
+        let (remote_ip, remote_port) = open.remote;
+        let conns = &self.conns;
+        let Some(local_port) = open.local_port else {
+            let taken = |tuple: &FlowTuple| conns.contains_key(tuple);
+            return self
+                .ports
+                .choose(&self.random, local_ip, remote_ip, remote_port, taken);
+        };
+        let tuple = FlowTuple {
+            local_ip,
+            local_port,
+            remote_ip,
+            remote_port,
+        };
+        (!conns.contains_key(&tuple)).then_some(tuple)
+    }
+
     /// Whether `tuple` is still an open that waits for its neighbour: it may have been closed
     /// meanwhile, and the tuple given to another.
     pub(super) fn is_resolving(&self, tuple: &FlowTuple) -> bool {
@@ -92,7 +103,11 @@ impl TcpControl {
     /// The neighbour's address is known: sends the SYN.
     pub(super) fn send_syn(&mut self, w: &mut impl World, tuple: &FlowTuple, mac: MacAddr) {
         let now = w.now();
-        let offer = self.offer(tuple, now);
+        let Some(Conn::Opening(opening)) = self.conns.get(tuple) else {
+            return;
+        };
+        let rx_len = opening.buffers.rx_len;
+        let offer = self.offer(tuple, rx_len, now);
         let Some(Conn::Opening(opening)) = self.conns.get_mut(tuple) else {
             return;
         };

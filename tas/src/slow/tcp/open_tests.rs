@@ -13,7 +13,7 @@ use crate::link::{CloseHow, ToFast};
 #[test]
 fn connects_after_resolving_the_neighbour() {
     let mut net = Net::new();
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     let request = net.sent_arp();
     assert_eq!(request, ArpPacket::request(MAC, IP, PEER));
     net.quiet();
@@ -58,7 +58,7 @@ fn connects_after_resolving_the_neighbour() {
 #[test]
 fn refused() {
     let mut net = Net::resolved();
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     let syn = net.sent();
     net.recv(&syn.tuple, RST | ACK, SeqNum(0), syn.seq + 1);
     assert_eq!({ net.opened(APP).status }, Errno::CONNREFUSED.status());
@@ -69,7 +69,7 @@ fn refused() {
 #[test]
 fn a_silent_peer_times_out() {
     let mut net = Net::resolved();
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     let syn = net.sent();
     let first = net.pass_to_deadline();
     assert!((5_000..15_000).contains(&first));
@@ -87,8 +87,8 @@ fn a_silent_peer_times_out() {
 #[test]
 fn a_silent_neighbour_is_unreachable() {
     let mut net = Net::new();
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
-    net.tcp.open(&mut net.w, APP, 6, PEER, 81);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
+    net.tcp.open(&mut net.w, APP, &Open::to(6, (PEER, 81)));
     // One request for both; then after 500, 1000, 2000 and 4000 µs, no more than the maximum.
     for timeout in [500, 1000, 2000, 4000] {
         assert_eq!(net.sent_arp().target_ip, PEER);
@@ -112,7 +112,7 @@ fn no_way_to_connect() {
         (Ipv4Addr::new(10, 0, 0, 255), 80, Errno::NETUNREACH),
         (PEER, 0, Errno::INVAL),
     ] {
-        net.tcp.open(&mut net.w, APP, 5, ip, port);
+        net.tcp.open(&mut net.w, APP, &Open::to(5, (ip, port)));
         assert_eq!({ net.opened(APP).status }, errno.status(), "{ip}");
     }
     net.quiet();
@@ -129,8 +129,11 @@ fn routes_lead_to_their_next_hop() {
         next_hop: router,
     }];
     let mut net = Net::with(cfg);
-    net.tcp
-        .open(&mut net.w, APP, 5, Ipv4Addr::new(192, 168, 3, 4), 80);
+    net.tcp.open(
+        &mut net.w,
+        APP,
+        &Open::to(5, (Ipv4Addr::new(192, 168, 3, 4), 80)),
+    );
     assert_eq!(net.sent_arp().target_ip, router);
 }
 
@@ -138,7 +141,7 @@ fn routes_lead_to_their_next_hop() {
 fn our_own_address_needs_no_arp() {
     let mut net = Net::new();
     net.listen(APP, 1, 80, 8);
-    net.tcp.open(&mut net.w, APP, 5, IP, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (IP, 80)));
     let (core, syn) = net.sent_frame();
     // The port hands back what is addressed to itself.
     net.recv_raw(core, &syn);
@@ -157,16 +160,16 @@ fn runs_out_of_memory_flows_and_ports() {
     let mut net = Net::resolved();
     for limit in [0, 1] {
         net.w.memory_limit = Some(limit);
-        net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+        net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
         assert_eq!({ net.opened(APP).status }, Errno::NOBUFS.status());
         net.empty();
     }
     net.w.memory_limit = None;
     for opaque in 0..64 {
-        net.tcp.open(&mut net.w, APP, opaque, PEER, 80);
+        net.tcp.open(&mut net.w, APP, &Open::to(opaque, (PEER, 80)));
         net.sent();
     }
-    net.tcp.open(&mut net.w, APP, 99, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(99, (PEER, 80)));
     assert_eq!({ net.opened(APP).status }, Errno::NOBUFS.status());
     net.tcp.tenant_gone(&mut net.w, APP.tenant);
     net.empty();
@@ -183,13 +186,13 @@ fn every_connection_has_a_port_of_its_own() {
     let ports = 60999 - 32768 + 1;
     let mut seen = std::collections::HashSet::new();
     for opaque in 0..ports {
-        net.tcp.open(&mut net.w, APP, opaque, PEER, 80);
+        net.tcp.open(&mut net.w, APP, &Open::to(opaque, (PEER, 80)));
         assert!(seen.insert(net.sent().tuple.local_port));
     }
-    net.tcp.open(&mut net.w, APP, ports, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(ports, (PEER, 80)));
     assert_eq!({ net.opened(APP).status }, Errno::ADDRNOTAVAIL.status());
     // Towards another port of the peer, all are free.
-    net.tcp.open(&mut net.w, APP, ports, PEER, 81);
+    net.tcp.open(&mut net.w, APP, &Open::to(ports, (PEER, 81)));
     net.sent();
 }
 
@@ -197,7 +200,7 @@ fn every_connection_has_a_port_of_its_own() {
 fn a_full_lookup_table_fails_the_open() {
     let mut net = Net::resolved();
     net.w.table_full = true;
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     let syn = net.sent();
     net.recv(&syn.tuple, SYN_ACK, IRS, syn.seq + 1);
     net.sent();
@@ -213,7 +216,7 @@ fn a_full_lookup_table_fails_the_open() {
 #[test]
 fn wrong_ack_is_reset_and_the_open_goes_on() {
     let mut net = Net::resolved();
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     let syn = net.sent();
     net.recv(&syn.tuple, ACK, SeqNum(3), SeqNum(4));
     let rst = net.sent();
@@ -227,7 +230,7 @@ fn wrong_ack_is_reset_and_the_open_goes_on() {
 #[test]
 fn simultaneous_open() {
     let mut net = Net::resolved();
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     let syn = net.sent();
     net.recv(&syn.tuple, SYN, IRS, SeqNum(0));
     let syn_ack = net.sent();
@@ -250,7 +253,7 @@ fn simultaneous_open() {
 #[test]
 fn close_while_resolving_and_while_connecting() {
     let mut net = Net::new();
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     net.sent_arp();
     net.tcp.close(&mut net.w, APP, unopened(5), CloseHow::Reset);
     assert_eq!(net.status(APP), (5, 0));
@@ -259,7 +262,7 @@ fn close_while_resolving_and_while_connecting() {
     net.recv_arp(&ArpPacket::request(MAC, IP, PEER).reply(PEER_MAC));
     net.quiet();
 
-    net.tcp.open(&mut net.w, APP, 6, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(6, (PEER, 80)));
     let syn = net.sent();
     net.tcp
         .close(&mut net.w, APP, unopened(6), CloseHow::Graceful);
@@ -275,7 +278,7 @@ fn close_while_resolving_and_while_connecting() {
 #[test]
 fn closing_a_simultaneous_open_resets_the_peer() {
     let mut net = Net::resolved();
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     let syn = net.sent();
     net.recv(&syn.tuple, SYN, IRS, SeqNum(0));
     net.sent();
@@ -288,11 +291,11 @@ fn closing_a_simultaneous_open_resets_the_peer() {
 #[test]
 fn a_port_reused_while_the_neighbour_is_asked_for_is_not_confused() {
     let mut net = Net::new();
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     net.sent_arp();
     net.tcp.close(&mut net.w, APP, unopened(5), CloseHow::Reset);
     net.status(APP);
-    net.tcp.open(&mut net.w, APP, 6, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(6, (PEER, 80)));
     net.recv_arp(&ArpPacket::request(MAC, IP, PEER).reply(PEER_MAC));
     assert_eq!(net.sent().flags, SYN);
     net.quiet();
@@ -323,7 +326,7 @@ fn icmp_errors_end_an_open() {
         (13, Errno::HOSTUNREACH),
     ] {
         let mut net = Net::resolved();
-        net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+        net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
         let (_, syn) = net.sent_frame();
         net.recv_raw(CORE0, &unreachable(code, &syn));
         assert_eq!({ net.opened(APP).status }, errno.status());
@@ -334,7 +337,7 @@ fn icmp_errors_end_an_open() {
 #[test]
 fn icmp_errors_about_other_segments_do_nothing() {
     let mut net = Net::resolved();
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     let (_, mut syn) = net.sent_frame();
     // Wrong sequence number: somebody guesses.
     syn[14 + 20 + 4] ^= 1;
@@ -361,7 +364,7 @@ fn icmp_errors_do_not_touch_established_connections() {
 fn a_syn_is_repeated_to_where_the_neighbour_is_now() {
     let mut net = Net::resolved();
     net.pass(2_000_000);
-    net.tcp.open(&mut net.w, APP, 5, PEER, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (PEER, 80)));
     assert_eq!(net.sent().mac, PEER_MAC);
     let moved = MacAddr([2, 0, 0, 0, 0, 9]);
     net.recv_arp(&ArpPacket::announcement(moved, PEER));
@@ -377,9 +380,9 @@ fn connects_to_itself_over_a_looped_port() {
         ..config()
     };
     let mut net = Net::with(cfg);
-    net.tcp.listen_open(&mut net.w, APP, 1, 80, 8, false);
+    net.tcp.listen_open(&mut net.w, APP, &Listen::on(1, 80, 8));
     net.w.forget_answers();
-    net.tcp.open(&mut net.w, APP, 5, IP, 80);
+    net.tcp.open(&mut net.w, APP, &Open::to(5, (IP, 80)));
     for _ in 0..3 {
         let (core, frame) = net.sent_frame();
         net.recv_raw(core, &frame);

@@ -8,7 +8,7 @@ use super::conn::{Conn, HalfOpen, Named, Owner, Phase};
 use super::install::Install;
 use super::listeners::{ListenerId, Refusal};
 use super::routes::Via;
-use super::world::{Client, Errno, World};
+use super::world::{Client, Errno, Listen, World};
 use crate::link::{CloseHow, ToFast};
 use crate::proto::handshake::{Agreed, Handshake, Outcome, is_opening};
 use crate::types::{CoreId, FlowId};
@@ -16,31 +16,49 @@ use crate::types::{CoreId, FlowId};
 impl TcpControl {
     /// Opens a listener; answered by `StatusListenOpen`. Whether the application may have the
     /// port is the caller's business.
-    pub fn listen_open(
-        &mut self,
-        w: &mut impl World,
-        client: Client,
-        opaque: u64,
-        port: u16,
-        backlog: u32,
-        reuseport: bool,
-    ) {
-        let status = if port == 0 {
-            Errno::INVAL.status()
-        } else {
-            let opened = self
-                .listeners
-                .open(client, opaque, port, backlog, reuseport, |other| {
-                    w.may_share_port(client.tenant, other.tenant)
-                });
-            match opened {
-                Ok(_) => 0,
-                Err(Refusal::InUse) => Errno::ADDRINUSE.status(),
-                Err(Refusal::TooMany) => Errno::NOBUFS.status(),
-            }
+    pub fn listen_open(&mut self, w: &mut impl World, client: Client, listen: &Listen) {
+        let opened = self.open_listener(w, client, listen);
+        let answer = AppinStatus {
+            opaque: listen.opaque,
+            status: opened.map_or_else(Errno::status, |()| 0),
         };
-        let answer = AppinStatus { opaque, status };
         w.answer(client.context, AppinMsg::StatusListenOpen(answer));
+    }
+
+    /// The same, but if the application has a listener of this name on the port, that changes its
+    /// backlog.
+    pub fn listen_again(&mut self, w: &mut impl World, client: Client, listen: &Listen) {
+        let named = self.listeners.named(client, listen.opaque, listen.port);
+        let Some(open) = named.and_then(|id| self.listeners.get_mut(id)) else {
+            return self.listen_open(w, client, listen);
+        };
+        open.set_backlog(listen.backlog);
+        let answer = AppinStatus {
+            opaque: listen.opaque,
+            status: 0,
+        };
+        w.answer(client.context, AppinMsg::StatusListenOpen(answer));
+    }
+
+    fn open_listener(
+        &mut self,
+        w: &impl World,
+        client: Client,
+        listen: &Listen,
+    ) -> Result<(), Errno> {
+        if listen.port == 0 {
+            return Err(Errno::INVAL);
+        }
+        if listen.ip.is_some_and(|ip| !self.cfg.is_local(ip)) {
+            return Err(Errno::ADDRNOTAVAIL);
+        }
+        let lens = self.cfg.lens(listen.buffers);
+        let may_share = |other: Client| w.may_share_port(client.tenant, other.tenant);
+        match self.listeners.open(client, listen, lens, may_share) {
+            Ok(_) => Ok(()),
+            Err(Refusal::InUse) => Err(Errno::ADDRINUSE),
+            Err(Refusal::TooMany) => Err(Errno::NOBUFS),
+        }
     }
 
     /// Closes a listener; answered by `StatusListenClose`. Its backlog is reset, and accept
@@ -130,7 +148,9 @@ impl TcpControl {
     ) {
         let tuple = packet.tuple();
         let hash = self.random.hash(&tuple);
-        let chosen = self.listeners.choose(tuple.local_port, hash);
+        let chosen = self
+            .listeners
+            .choose(tuple.local_ip, tuple.local_port, hash);
         let flags = packet.tcp.flags;
         let Some(id) = chosen.filter(|_| !flags.contains(TcpFlags::ACK)) else {
             return self.answer_with_reset(w, core, packet);
@@ -142,8 +162,11 @@ impl TcpControl {
             self.counts.backlog_full += 1;
             return;
         }
+        let Some(rx_len) = self.listeners.get(id).map(|listener| listener.lens.rx) else {
+            return;
+        };
         let now = w.now();
-        let mut offer = self.offer(&tuple, now);
+        let mut offer = self.offer(&tuple, rx_len, now);
         if let Some(previous) = previous
             && offer.iss.le(previous + u32::from(u16::MAX))
         {
@@ -229,9 +252,9 @@ impl TcpControl {
             self.counts.backlog_full += 1;
             return false;
         }
-        let tenant = listener.client.tenant;
+        let (tenant, lens) = (listener.client.tenant, listener.lens);
         let accept = listener.accepts.front().copied();
-        let Some((flow, buffers)) = self.reserve(w, tenant) else {
+        let Some((flow, buffers)) = self.reserve(w, tenant, lens) else {
             self.counts.no_buffers += 1;
             return false;
         };

@@ -246,10 +246,17 @@ fn ports_are_taken() {
     let mut net = Net::new();
     net.listen(APP, 1, 80, 8);
     for client in [APP, STRANGER] {
-        net.tcp.listen_open(&mut net.w, client, 2, 80, 8, true);
+        net.tcp.listen_open(
+            &mut net.w,
+            client,
+            &Listen {
+                reuseport: true,
+                ..Listen::on(2, 80, 8)
+            },
+        );
         assert_eq!(net.status(client), (2, Errno::ADDRINUSE.status()));
     }
-    net.tcp.listen_open(&mut net.w, APP, 2, 0, 8, false);
+    net.tcp.listen_open(&mut net.w, APP, &Listen::on(2, 0, 8));
     assert_eq!(net.status(APP), (2, Errno::INVAL.status()));
     net.tcp.listen_close(&mut net.w, STRANGER, 1, 80);
     assert_eq!(net.status(STRANGER), (1, Errno::INVAL.status()));
@@ -263,14 +270,34 @@ fn ports_are_taken() {
 fn listeners_share_a_port_if_all_say_so() {
     let mut net = Net::new();
     for (client, opaque) in [(APP, 1), (APP_OTHER, 2)] {
-        net.tcp
-            .listen_open(&mut net.w, client, opaque, 80, 64, true);
+        net.tcp.listen_open(
+            &mut net.w,
+            client,
+            &Listen {
+                reuseport: true,
+                ..Listen::on(opaque, 80, 64)
+            },
+        );
         assert_eq!(net.status(client), (opaque, 0));
     }
-    net.tcp.listen_open(&mut net.w, STRANGER, 3, 80, 8, true);
+    net.tcp.listen_open(
+        &mut net.w,
+        STRANGER,
+        &Listen {
+            reuseport: true,
+            ..Listen::on(3, 80, 8)
+        },
+    );
     assert_eq!(net.status(STRANGER), (3, Errno::ADDRINUSE.status()));
     net.w.shared_ports = true;
-    net.tcp.listen_open(&mut net.w, STRANGER, 3, 80, 64, true);
+    net.tcp.listen_open(
+        &mut net.w,
+        STRANGER,
+        &Listen {
+            reuseport: true,
+            ..Listen::on(3, 80, 64)
+        },
+    );
     assert_eq!(net.status(STRANGER), (3, 0));
 
     let mut got = [0; 3];

@@ -69,6 +69,8 @@ impl TcpControlConfig {
             .addresses
             .iter()
             .filter(|addr| in_prefix(neighbour, addr.ip, addr.prefix_len))
+            // The first of several as good, since `max_by_key` gives the last.
+            .rev()
             .max_by_key(|addr| addr.prefix_len);
         near.or(self.addresses.first())
             .map_or(Ipv4Addr::UNSPECIFIED, |addr| addr.ip)

@@ -11,6 +11,7 @@ use tas_wire::{
 };
 
 use super::conn::Phase;
+pub(super) use super::{BufferLens, Listen, Open};
 use super::{Client, ConnName, Secrets, TcpControl, TcpControlConfig, World};
 use crate::config::LocalAddr;
 use crate::link::{Ended, FlowSetup, ToFast};
@@ -378,7 +379,7 @@ impl Net {
 
     pub(super) fn listen(&mut self, client: Client, opaque: u64, port: u16, backlog: u32) {
         self.tcp
-            .listen_open(&mut self.w, client, opaque, port, backlog, false);
+            .listen_open(&mut self.w, client, &Listen::on(opaque, port, backlog));
         assert_eq!(self.status(client), (opaque, 0));
     }
 
@@ -403,7 +404,8 @@ impl Net {
 
     /// A connection that `client` opened and the peer accepted.
     pub(super) fn established(&mut self, client: Client, opaque: u64) -> (FlowTuple, FlowId) {
-        self.tcp.open(&mut self.w, client, opaque, PEER, 80);
+        self.tcp
+            .open(&mut self.w, client, &Open::to(opaque, (PEER, 80)));
         let syn = self.sent();
         assert_eq!(syn.flags, SYN);
         self.recv(&syn.tuple, SYN_ACK, IRS, syn.seq + 1);

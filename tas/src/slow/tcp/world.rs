@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tas_abi::appif::AppinMsg;
+use tas_abi::appif::{AppinMsg, TAS_CONN_BUFFER_MAX, TAS_CONN_BUFFER_MIN};
 use tas_shm::ShmOffset;
 use tas_wire::{FlowTuple, Ipv4Addr, MacAddr};
 
@@ -10,6 +10,9 @@ use crate::config::{Config, LocalAddr, Route};
 use crate::link::ToFast;
 use crate::proto::cc::CcParams;
 use crate::types::{ContextId, CoreId, FlowGroup, FlowId, Micros, TenantId};
+
+/// Buffers begin and end on cache lines.
+const BUFFER_UNIT: u32 = 64;
 
 /// The surroundings that TCP control acts on: cores, applications, memory and the lookup table.
 /// The service implements it with rings and shared memory, tests with vectors.
@@ -58,6 +61,76 @@ pub struct Client {
     pub context: ContextId,
 }
 
+/// Bytes of a connection's buffers, as asked for; 0: as long as usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BufferLens {
+    /// Receive buffer.
+    pub rx: u32,
+    /// Transmit buffer.
+    pub tx: u32,
+}
+
+/// A connection to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// The application's word for the connection.
+    pub opaque: u64,
+    /// The peer.
+    pub remote: (Ipv4Addr, u16),
+    /// Our address; `None`: the one towards the peer.
+    pub local_ip: Option<Ipv4Addr>,
+    /// Our port; `None`: any.
+    pub local_port: Option<u16>,
+    /// Its buffers.
+    pub buffers: BufferLens,
+}
+
+impl Open {
+    /// A connection to a peer, from wherever.
+    #[must_use]
+    pub fn to(opaque: u64, remote: (Ipv4Addr, u16)) -> Open {
+        Open {
+            opaque,
+            remote,
+            local_ip: None,
+            local_port: None,
+            buffers: BufferLens::default(),
+        }
+    }
+}
+
+/// A listener to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The application's word for the listener.
+    pub opaque: u64,
+    /// Our address; `None`: all.
+    pub ip: Option<Ipv4Addr>,
+    /// Our port.
+    pub port: u16,
+    /// Most connections that wait to be accepted.
+    pub backlog: u32,
+    /// Others that say so too may have the same address and port.
+    pub reuseport: bool,
+    /// Buffers of its connections.
+    pub buffers: BufferLens,
+}
+
+impl Listen {
+    /// A listener on all addresses that shares its port with none.
+    #[must_use]
+    pub fn on(opaque: u64, port: u16, backlog: u32) -> Listen {
+        Listen {
+            opaque,
+            ip: None,
+            port,
+            backlog,
+            reuseport: false,
+            buffers: BufferLens::default(),
+        }
+    }
+}
+
 /// A negative errno, as answers carry it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Errno(i32);
@@ -71,7 +144,7 @@ impl Errno {
     pub const HOSTUNREACH: Errno = Errno(-libc::EHOSTUNREACH);
     /// There is no route.
     pub const NETUNREACH: Errno = Errno(-libc::ENETUNREACH);
-    /// All local ports towards this peer are taken.
+    /// The local address is none of ours, or the port, or all ports, towards this peer are taken.
     pub const ADDRNOTAVAIL: Errno = Errno(-libc::EADDRNOTAVAIL);
     /// Another listener has the port.
     pub const ADDRINUSE: Errno = Errno(-libc::EADDRINUSE);
@@ -161,6 +234,20 @@ impl TcpControlConfig {
             arp_timeout: Micros(config.arp.timeout_us.into()),
             arp_timeout_max: Micros(config.arp.timeout_max_us.into()),
             ecn: CcParams::new(&config.cc, tcp).ecn(),
+        }
+    }
+
+    /// What a connection's buffers are like if it is asked for these.
+    pub(super) fn lens(&self, asked: BufferLens) -> BufferLens {
+        let len = |asked: u32, usual: u32| match asked {
+            0 => usual,
+            asked => asked
+                .clamp(TAS_CONN_BUFFER_MIN, TAS_CONN_BUFFER_MAX)
+                .next_multiple_of(BUFFER_UNIT),
+        };
+        BufferLens {
+            rx: len(asked.rx, self.rx_len),
+            tx: len(asked.tx, self.tx_len),
         }
     }
 
