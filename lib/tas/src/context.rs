@@ -19,6 +19,9 @@ const ATX_ENTRY: u32 = Atx::SIZE as u32;
 /// Entries looked at when counting room.
 const RECOUNT: u32 = 64;
 
+/// Looks at a full queue, each of which lets others run, before it is left to later polls.
+const FULL_QUEUE_LOOKS: u32 = 1 << 16;
+
 /// Whether a queue's head entry is dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -156,6 +159,23 @@ pub fn poll(ctx: &mut FlextcpContext, out: &mut impl Sink) -> Result<usize> {
         service::check_alive()?;
     }
     Ok(out.len())
+}
+
+/// Posts updates that had found no room, waiting until the cores have made some: a program that
+/// never calls again may leave nothing here.
+///
+/// # Errors
+/// `ECONNRESET` when the service is gone.
+pub fn post_all(ctx: &mut FlextcpContext) -> Result<()> {
+    // Updates of a connection that is being moved go with the move.
+    for _ in 0..FULL_QUEUE_LOOKS {
+        if pending::is_empty(ctx) {
+            break;
+        }
+        pending::flush(ctx);
+        std::thread::yield_now();
+    }
+    service::check_alive()
 }
 
 /// Removes every queued update for a connection that is about to be forgotten.

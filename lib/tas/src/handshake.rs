@@ -24,6 +24,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use crate::error::{Error, Result};
 use crate::ffi::sign;
+use crate::network;
 
 /// Where regions lie that are not in huge pages.
 const SHM_PREFIX: &str = "/dev/shm";
@@ -279,9 +280,11 @@ pub(crate) fn map_isolated(isolated: &Isolated) -> Result<Regions> {
     ready(&info)?;
     let mem = map(isolated.region.as_fd(), isolated.region_len, true, "region")?;
     let info: &'static Mapping = Box::leak(Box::new(info));
-    let version = info
-        .read_at::<InfoExt>(TAS_INFO_EXT_OFF as u64)
-        .map_or(0, |ext| ext.version);
+    let ext = info.read_at::<InfoExt>(TAS_INFO_EXT_OFF as u64).ok();
+    let version = ext.as_ref().map_or(0, |ext| ext.version);
+    if let Some(ext) = &ext {
+        network::set(ext);
+    }
     sign::set((version >= TAS_INFO_EXT_SLEEPS).then_some(info));
     Ok(Regions {
         info: info.as_ptr(),

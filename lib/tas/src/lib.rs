@@ -23,6 +23,7 @@ pub mod ffi;
 pub mod fork;
 mod handshake;
 mod kernel_poll;
+pub mod network;
 mod pending;
 pub mod service;
 pub mod wait;

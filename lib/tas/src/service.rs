@@ -216,7 +216,7 @@ pub(crate) fn look() {
 }
 
 /// The service is gone. Said once.
-pub(crate) fn lost() {
+pub fn lost() {
     if !GONE.swap(true, Ordering::Relaxed) {
         sys::complain(format_args!("the service is gone"));
     }

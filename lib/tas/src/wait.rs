@@ -116,6 +116,23 @@ pub fn can_wait(ctx: &mut FlextcpContext) -> Result<()> {
     Ok(())
 }
 
+/// Begins a sleep that the caller does by itself, on [`FlextcpContext::evfd`] and
+/// others: as [`can_wait`], and the next sleep takes another poll before it.
+///
+/// # Errors
+/// As [`can_wait`].
+pub fn begin(ctx: &mut FlextcpContext) -> Result<()> {
+    can_wait(ctx)?;
+    ctx.flags &= !LAST_POLL_EMPTY;
+    Ok(())
+}
+
+/// Restarts the time before the next sleep, without draining the eventfd.
+pub fn restart(ctx: &mut FlextcpContext) {
+    ctx.last_inev_ts = sys::ordered_tsc();
+    ctx.flags = 0;
+}
+
 /// Sleeps until the context is woken or `timeout_ms` milliseconds have passed
 /// (negative: for ever).
 ///
@@ -123,9 +140,7 @@ pub fn can_wait(ctx: &mut FlextcpContext) -> Result<()> {
 /// `EAGAIN` when the context may not sleep yet, `ECONNRESET` at once when the
 /// service is gone or goes.
 pub fn wait(ctx: &mut FlextcpContext, timeout_ms: i32) -> Result<()> {
-    can_wait(ctx)?;
-    // Whatever happens, the next sleep takes another poll before it.
-    ctx.flags &= !LAST_POLL_EMPTY;
+    begin(ctx)?;
     let woken = sys::wait_readable(ctx.evfd, service::socket(), timeout_ms)
         .map_err(|error| Error::io("cannot wait", &error))?;
     if woken.hangup {
@@ -141,6 +156,5 @@ pub fn wait(ctx: &mut FlextcpContext, timeout_ms: i32) -> Result<()> {
 /// Drains the eventfd and restarts the time before the next sleep.
 pub fn clear(ctx: &mut FlextcpContext) {
     sys::drain(ctx.evfd);
-    ctx.last_inev_ts = sys::ordered_tsc();
-    ctx.flags = 0;
+    restart(ctx);
 }

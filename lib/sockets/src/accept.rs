@@ -1,0 +1,97 @@
+//! Accepting.
+
+use std::ffi::c_int;
+use std::net::SocketAddr;
+
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use crate::engine::Locked;
+use crate::operation::{self, Try};
+use crate::ready;
+use crate::socket::{Phase, SOCKETS, Socket};
+use crate::wait::{OnSignal, Until, pollfd};
+use crate::{Result, create, dispatch, fork, names, sys};
+
+/// A connection, and who is at its other end.
+pub struct Accepted {
+    /// Its descriptor: ours, or the kernel's.
+    pub fd: c_int,
+    /// The peer, in the listener's domain.
+    pub peer: SocketAddr,
+}
+
+/// What accept found.
+enum Found {
+    Ours(&'static Socket),
+    Kernel(Accepted),
+}
+
+/// Accepts a connection, as accept4(2).
+///
+/// # Errors
+/// As accept4(2).
+pub fn accept(fd: c_int, flags: SocketFlags) -> Result<Accepted> {
+    let until = |locked: &mut Locked| {
+        if locked.socket().nonblocking() {
+            Until::Now
+        } else {
+            Until::after(locked.state().options.receive_timeout)
+        }
+    };
+    let found = operation::run(fd, until, OnSignal::Restart, |locked| {
+        look(locked, fd, flags)
+    })?;
+    match found {
+        Found::Kernel(accepted) => Ok(accepted),
+        Found::Ours(socket) => name(socket, flags),
+    }
+}
+
+fn look(locked: &mut Locked, fd: c_int, flags: SocketFlags) -> Result<Try<Found>> {
+    let listener = locked.socket();
+    let state = locked.state();
+    if state.phase != Phase::Listening {
+        return Err(Errno::INVAL);
+    }
+    fork::want_connections(locked)?;
+    let state = locked.state();
+    if let Some(number) = state.listening.ready.pop_front() {
+        ready::update(listener, state, 0);
+        let (ctx, token) = locked.home().parts();
+        if let Some(ctx) = ctx {
+            dispatch::ask(ctx, token, listener);
+        }
+        return match SOCKETS.get(number) {
+            Some(socket) => Ok(Try::Done(Found::Ours(socket))),
+            None => Ok(Try::Wait),
+        };
+    }
+    if !state.listening.in_kernel {
+        return Ok(Try::Wait);
+    }
+    match sys::accept(fd, flags) {
+        Ok(accepted) => Ok(Try::Done(Found::Kernel(accepted))),
+        Err(Errno::AGAIN) => Ok(Try::WaitFor(pollfd(fd, libc::POLLIN))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives an accepted connection its descriptor.
+fn name(socket: &'static Socket, flags: SocketFlags) -> Result<Accepted> {
+    let mut locked = socket.lock_any().ok_or(Errno::CONNABORTED)?;
+    let state = locked.state();
+    state.listener = None;
+    let domain = state.domain;
+    let peer = socket.conn().with(|c| names::peer_of(c, domain));
+    drop(locked);
+    socket.set_nonblocking(flags.contains(SocketFlags::NONBLOCK));
+    match create::name(socket, domain, flags) {
+        Ok(fd) => Ok(Accepted { fd, peer }),
+        Err(error) => {
+            socket.names.store(1, std::sync::atomic::Ordering::Release);
+            crate::close::unname(crate::table::Object::Socket(socket));
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Closing and half-closing.
+
+use std::ffi::c_int;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+use tas_ll::calls::{self, CloseHow};
+use tas_ll::conn;
+
+use crate::engine::{self, Locked};
+use crate::operation::{self, Try};
+use crate::options::Linger;
+use crate::ready::{self, IN, OUT, RDHUP};
+use crate::socket::{Phase, SOCKETS, Socket};
+use crate::table::{self, Object};
+use crate::wait::{OnSignal, Until};
+use crate::{Result, create, epoll, send, sys};
+
+/// Which directions shutdown(2) closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// SHUT_RD.
+    Read,
+    /// SHUT_WR.
+    Write,
+    /// SHUT_RDWR.
+    Both,
+}
+
+/// Closes a descriptor of ours, as close(2). The kernel's descriptor is closed too.
+///
+/// # Errors
+/// `EBADF` when it is not ours.
+pub fn close(fd: c_int) -> Result<()> {
+    if !create::owns_tables() {
+        return if table::is_ours(fd) {
+            sys::close(fd);
+            Ok(())
+        } else {
+            Err(Errno::BADF)
+        };
+    }
+    linger(fd);
+    let object = table::clear(fd).ok_or(Errno::BADF)?;
+    unname(object);
+    sys::close(fd);
+    Ok(())
+}
+
+/// SO_LINGER: the last close waits until what was sent has arrived.
+fn linger(fd: c_int) {
+    let Ok(mut locked) = operation::lock(fd) else {
+        return;
+    };
+    let last = locked.socket().names.load(Ordering::Acquire) == 1;
+    let state = locked.state();
+    let Linger::For(time) = state.options.linger else {
+        return;
+    };
+    if !last || time.is_zero() || state.phase != Phase::Connected {
+        return;
+    }
+    let end = |locked: &mut Locked| finish_sending(locked);
+    if end(&mut locked).is_err() {
+        return;
+    }
+    drop(locked);
+    // Whether in time or not, the close goes on (socket(7)).
+    let _ = operation::run(
+        fd,
+        |_| Until::after(Some(time)),
+        OnSignal::Interrupt,
+        |locked| {
+            let acked = locked
+                .socket()
+                .conn()
+                .with(|c| conn::has(c, conn::TX_EOS_ACKED));
+            let over = locked.state().phase != Phase::Connected;
+            Ok(if acked || over {
+                Try::Done(())
+            } else {
+                Try::Wait
+            })
+        },
+    );
+}
+
+/// One name less for an object; after the last it goes.
+pub fn unname(object: Object) {
+    match object {
+        Object::Socket(socket) => {
+            if socket.names.fetch_sub(1, Ordering::AcqRel) == 1
+                && let Some(locked) = socket.lock_any()
+            {
+                finish(locked);
+            }
+        }
+        Object::Epoll(epoll) => epoll::unname(epoll),
+    }
+}
+
+/// Forgets a socket of which nothing was asked yet: its descriptor is the
+/// kernel's from now on.
+///
+/// # Errors
+/// `EBADF` when the descriptor is not ours, `EISCONN` when the socket is decided.
+pub fn release(fd: c_int) -> Result<()> {
+    let mut locked = operation::lock(fd)?;
+    let socket = locked.socket();
+    if locked.state().phase != Phase::Fresh {
+        return Err(Errno::ISCONN);
+    }
+    if socket.nonblocking() {
+        sys::set_nonblocking(fd, true)?;
+    }
+    epoll::release(locked.state(), fd);
+    drop(locked);
+    for other in table::all().collect::<Vec<_>>() {
+        if table::names(other, socket)
+            && let Some(object) = table::clear(other)
+        {
+            unname(object);
+        }
+    }
+    Ok(())
+}
+
+/// The last name is gone.
+fn finish(mut locked: Locked) {
+    let socket = locked.socket();
+    epoll::forget(locked.state());
+    for waiter in &locked.state().waiters {
+        waiter.tell();
+    }
+    match locked.state().phase {
+        Phase::Over if socket.listener().with(|l| l.status) == calls::LISTEN_CLOSING => {
+            // Shut down before; its memory is ours once the service has answered.
+            locked.state().phase = Phase::Closing;
+        }
+        Phase::Fresh | Phase::Over => {
+            socket.give_up(locked.state());
+        }
+        Phase::Closing => {}
+        Phase::Listening => finish_listener(&mut locked),
+        Phase::Connecting | Phase::Connected => end_connection(&mut locked),
+    }
+}
+
+/// Lets go of a connection. Its memory is ours until the service has answered.
+fn end_connection(locked: &mut Locked) {
+    let socket = locked.socket();
+    loop {
+        let (state, ctx) = locked.parts();
+        let Some(ctx) = ctx else {
+            break;
+        };
+        let conn = socket.conn();
+        let unread = ready::unread(state, &conn_copy(socket)) > 0;
+        // Linux does the same (RFC 2525 §2.17).
+        let reset = unread || state.options.linger == Linger::For(std::time::Duration::ZERO);
+        let how = if reset {
+            CloseHow::Reset
+        } else {
+            // What was held back is sent, or was refused already.
+            let _ = send::push_held(state, ctx, conn);
+            CloseHow::Graceful
+        };
+        match calls::close_how(ctx, conn, how) {
+            Ok(()) => {
+                state.phase = Phase::Closing;
+                return;
+            }
+            Err(error) if error.errno() == libc::EAGAIN => {
+                // A queue is full; taking the service's answers makes room.
+                locked.home().poll();
+                std::thread::yield_now();
+            }
+            Err(_) => break,
+        }
+    }
+    socket.give_up(locked.state());
+}
+
+fn conn_copy(socket: &'static Socket) -> tas_abi::ll::FlextcpConnection {
+    socket.conn().with(|c| *c)
+}
+
+/// Closes a listener: the connections that wait for accept end, as do the
+/// requests for more.
+fn finish_listener(locked: &mut Locked) {
+    let socket = locked.socket();
+    close_waiting(locked);
+    let (state, ctx) = locked.parts();
+    state.phase = Phase::Closing;
+    let opened = state.listening.opened == Some(0);
+    let asked = match ctx {
+        Some(ctx) if opened => calls::listen_close(ctx, socket.listener()).is_ok(),
+        _ => false,
+    };
+    if !asked {
+        socket.give_up(state);
+    }
+}
+
+/// Ends the connections that nobody has accepted.
+pub fn close_waiting(locked: &mut Locked) {
+    let (ctx, token) = locked.home().parts();
+    let Some(ctx) = ctx else { return };
+    let _ = (ctx, token);
+    while let Some(number) = locked.state().listening.ready.pop_front() {
+        if let Some(socket) = SOCKETS.get(number) {
+            let (ctx, token) = locked.home().parts();
+            let state = socket.state(token);
+            state.phase = Phase::Closing;
+            let reset = ctx
+                .is_some_and(|ctx| calls::close_how(ctx, socket.conn(), CloseHow::Reset).is_ok());
+            if !reset {
+                socket.give_up(state);
+            }
+        }
+    }
+}
+
+/// Ends the stream to the peer.
+fn finish_sending(locked: &mut Locked) -> Result<()> {
+    let socket = locked.socket();
+    let (state, ctx) = locked.parts();
+    let ctx = ctx.ok_or(Errno::NOTCONN)?;
+    if state.write_shut {
+        return Ok(());
+    }
+    send::push_held(state, ctx, socket.conn())?;
+    calls::tx_close(ctx, socket.conn()).map_err(engine::errno)?;
+    tas_ll::context::post_all(ctx).map_err(engine::errno)?;
+    state.write_shut = true;
+    Ok(())
+}
+
+/// Closes one direction or both, as shutdown(2).
+///
+/// # Errors
+/// As shutdown(2).
+pub fn shutdown(fd: c_int, direction: Direction) -> Result<()> {
+    let mut locked = operation::lock(fd)?;
+    locked.home().poll();
+    let socket = locked.socket();
+    match locked.state().phase {
+        Phase::Connected => {}
+        Phase::Listening => return crate::listen::shutdown(locked, direction),
+        _ => return Err(Errno::NOTCONN),
+    }
+    if direction != Direction::Read {
+        finish_sending(&mut locked)?;
+    }
+    let state = locked.state();
+    if direction != Direction::Write {
+        state.read_shut = true;
+    }
+    ready::update(socket, state, IN | OUT | RDHUP);
+    for waiter in &state.waiters {
+        waiter.tell();
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Connecting.
+
+use std::ffi::c_int;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use rustix::io::Errno;
+use tas_ll::calls::{self, OpenFrom};
+
+use crate::engine::{self, Locked};
+use crate::operation::{self, Try};
+use crate::ready::{self, OUT};
+use crate::socket::Phase;
+use crate::wait::{OnSignal, Until};
+use crate::{Result, names};
+
+/// Connects to `to`, as connect(2).
+///
+/// # Errors
+/// As connect(2).
+pub fn connect(fd: c_int, to: SocketAddrV4) -> Result<()> {
+    begin(fd, to)?;
+    let until = |locked: &mut Locked| {
+        if locked.socket().nonblocking() {
+            Until::Now
+        } else {
+            Until::after(locked.state().options.send_timeout)
+        }
+    };
+    let done = operation::run(fd, until, OnSignal::Restart, outcome);
+    match done {
+        Err(Errno::AGAIN) => Err(Errno::INPROGRESS),
+        done => done,
+    }
+}
+
+/// What became of the attempt.
+fn outcome(locked: &mut Locked) -> Result<Try<()>> {
+    let socket = locked.socket();
+    let state = locked.state();
+    match state.phase {
+        Phase::Connecting => Ok(Try::Wait),
+        Phase::Connected => Ok(Try::Done(())),
+        _ => {
+            let error = state.error.take().unwrap_or(Errno::CONNABORTED);
+            // It can be tried again (POSIX leaves that open, Linux allows it).
+            state.phase = Phase::Fresh;
+            ready::update(socket, state, OUT);
+            Err(error)
+        }
+    }
+}
+
+/// Asks the service to connect, unless an attempt is under way.
+fn begin(fd: c_int, to: SocketAddrV4) -> Result<()> {
+    let mut locked = operation::lock(fd)?;
+    let socket = locked.socket();
+    let (phase, failed) = (locked.state().phase, locked.state().error.is_some());
+    match phase {
+        Phase::Fresh => {}
+        Phase::Connecting => {
+            locked.home().poll();
+            return match locked.state().phase {
+                Phase::Connecting if socket.nonblocking() => Err(Errno::ALREADY),
+                _ => Ok(()),
+            };
+        }
+        Phase::Over if failed => return Ok(()),
+        Phase::Over => {
+            // An attempt that failed, whose error was taken by SO_ERROR.
+            locked.state().phase = Phase::Fresh;
+        }
+        Phase::Connected | Phase::Listening => return Err(Errno::ISCONN),
+        Phase::Closing => return Err(Errno::BADF),
+    }
+    if to.port() == 0 || to.ip().is_broadcast() || to.ip().is_multicast() {
+        return Err(Errno::CONNREFUSED);
+    }
+    let to = match *to.ip() {
+        // This host, on Linux the loopback interface.
+        Ipv4Addr::UNSPECIFIED => SocketAddrV4::new(names::first_address()?, to.port()),
+        _ => to,
+    };
+    let bound = names::bound(fd)?;
+    let (state, ctx) = locked.with_context()?;
+    let open = OpenFrom {
+        remote: (to.ip().to_bits(), to.port()),
+        local: bound.map_or((0, 0), |bound| (bound.ip().to_bits(), bound.port())),
+        buffers: state.options.buffers(),
+    };
+    calls::open_from(ctx, socket.conn(), &open).map_err(engine::errno)?;
+    *state = crate::socket::State {
+        phase: Phase::Connecting,
+        domain: state.domain,
+        options: std::mem::take(&mut state.options),
+        waiters: std::mem::take(&mut state.waiters),
+        items: std::mem::take(&mut state.items),
+        ..crate::socket::State::default()
+    };
+    ready::update(socket, state, 0);
+    Ok(())
+}

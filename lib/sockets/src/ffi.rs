@@ -1,0 +1,34 @@
+//! The C interface, and the only unsafe code of the crate.
+
+pub mod address;
+mod calls;
+pub mod cell;
+mod data;
+pub mod raw;
+pub mod signals;
+pub mod user;
+
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rustix::io::Errno;
+
+use crate::Result;
+
+/// Runs a call: its failure becomes -1 and errno, and no panic reaches C.
+#[inline]
+fn guard<T: From<i8>>(call: impl FnOnce() -> Result<T>) -> T {
+    let errno = match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => return value,
+        Ok(Err(errno)) => errno,
+        Err(_) => Errno::IO,
+    };
+    raw::set_errno(errno);
+    T::from(-1)
+}
+
+/// A call without a result.
+#[inline]
+fn done(call: impl FnOnce() -> Result<()>) -> c_int {
+    guard(|| call().map(|()| 0))
+}

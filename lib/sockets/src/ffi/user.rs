@@ -1,0 +1,177 @@
+//! Bytes of the program: what it wants sent, and where it wants what arrived.
+
+use std::ffi::c_void;
+use std::marker::PhantomData;
+
+use rustix::io::Errno;
+use tas_abi::ll::FlextcpConnection;
+use tas_ll::conn::pieces;
+
+use crate::Result;
+
+/// Most parts of a vector (`UIO_MAXIOV`).
+const PARTS_MAX: usize = 1024;
+/// Most bytes that a call transfers (read(2), NOTES).
+const BYTES_MAX: usize = 0x7fff_f000;
+/// No program has its data below this address, nor in the kernel's half.
+const LOWEST: usize = 4096;
+const HIGHEST: usize = 1 << 47;
+
+/// Stretches of the program's memory, to be read or written in order.
+#[derive(Clone, Copy)]
+pub struct Iov<'a> {
+    parts: *const libc::iovec,
+    count: usize,
+    len: usize,
+    _of: PhantomData<&'a libc::iovec>,
+}
+
+impl<'a> Iov<'a> {
+    /// One stretch, described by `part`, which the value borrows.
+    ///
+    /// # Safety
+    /// The stretch may be read and written, as the use needs, while the value lives.
+    pub unsafe fn one(part: &'a libc::iovec) -> Result<Iov<'a>> {
+        check(part)?;
+        Ok(Iov {
+            parts: part,
+            count: 1,
+            len: part.iov_len.min(BYTES_MAX),
+            _of: PhantomData,
+        })
+    }
+
+    /// `count` stretches.
+    ///
+    /// # Safety
+    /// `parts` points to `count` descriptions, of stretches that may be read
+    /// and written, as the use needs, while the value lives.
+    pub unsafe fn many(parts: *const libc::iovec, count: usize) -> Result<Iov<'a>> {
+        if count > PARTS_MAX {
+            return Err(Errno::INVAL);
+        }
+        if count > 0 && (parts.addr() < LOWEST || parts.addr() >= HIGHEST) {
+            return Err(Errno::FAULT);
+        }
+        let mut len = 0usize;
+        for index in 0..count {
+            // SAFETY: the caller's promise.
+            let part = unsafe { &*parts.add(index) };
+            check(part)?;
+            len = len.checked_add(part.iov_len).ok_or(Errno::INVAL)?;
+        }
+        if isize::try_from(len).is_err() {
+            return Err(Errno::INVAL);
+        }
+        Ok(Iov {
+            parts,
+            count,
+            len: len.min(BYTES_MAX),
+            _of: PhantomData,
+        })
+    }
+
+    /// Bytes in all.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Calls `each` with the pieces that `len` bytes from `skip` on fall into.
+    fn walk(&self, mut skip: usize, mut len: usize, mut each: impl FnMut(*mut c_void, usize)) {
+        for index in 0..self.count {
+            if len == 0 {
+                return;
+            }
+            // SAFETY: `new` was promised that the descriptions live as long.
+            let part = unsafe { &*self.parts.add(index) };
+            if skip >= part.iov_len {
+                skip -= part.iov_len;
+                continue;
+            }
+            let now = (part.iov_len - skip).min(len);
+            each(part.iov_base.wrapping_byte_add(skip), now);
+            skip = 0;
+            len -= now;
+        }
+    }
+
+    /// Copies `len` bytes at `pos` of the connection's receive buffer to the
+    /// program, from its byte `at` on.
+    pub fn take_received(&self, at: usize, conn: &FlextcpConnection, pos: u32, len: u32) {
+        if conn.rxb_base.is_null() || len > conn.rxb_len || pos > conn.rxb_len {
+            return;
+        }
+        let (first, second) = pieces(pos, len, conn.rxb_len);
+        let mut at = at;
+        for (pos, len) in [first, second] {
+            let mut from = conn.rxb_base.wrapping_add(pos as usize);
+            self.walk(at, len as usize, |to, now| {
+                // SAFETY: the program's memory by the promise of `new`, the
+                // buffer's by the service's answer and the check above; the
+                // two do not overlap, for the program does not know the buffer.
+                unsafe { to.cast::<u8>().copy_from_nonoverlapping(from, now) };
+                from = from.wrapping_add(now);
+            });
+            at += len as usize;
+        }
+    }
+
+    /// Copies the program's `len` bytes from `at` on to `pos` of the
+    /// connection's transmit buffer.
+    pub fn give_to_send(&self, at: usize, conn: &FlextcpConnection, pos: u32, len: u32) {
+        if conn.txb_base.is_null() || len > conn.txb_len || pos > conn.txb_len {
+            return;
+        }
+        let (first, second) = pieces(pos, len, conn.txb_len);
+        let mut at = at;
+        for (pos, len) in [first, second] {
+            let mut to = conn.txb_base.wrapping_add(pos as usize);
+            self.walk(at, len as usize, |from, now| {
+                // SAFETY: as in `take_received`.
+                unsafe { to.copy_from_nonoverlapping(from.cast(), now) };
+                to = to.wrapping_add(now);
+            });
+            at += len as usize;
+        }
+    }
+
+    /// Copies bytes of our own to the program, from its byte `at` on.
+    pub fn put(&self, at: usize, bytes: &[u8]) {
+        let mut rest = bytes;
+        self.walk(at, bytes.len(), |to, now| {
+            if let Some((head, tail)) = rest.split_at_checked(now) {
+                // SAFETY: the program's memory by the promise of `new`.
+                unsafe { to.cast::<u8>().copy_from_nonoverlapping(head.as_ptr(), now) };
+                rest = tail;
+            }
+        });
+    }
+}
+
+fn check(part: &libc::iovec) -> Result<()> {
+    let at = part.iov_base.addr();
+    let end = at.checked_add(part.iov_len).ok_or(Errno::FAULT)?;
+    if part.iov_len > 0 && (at < LOWEST || end > HIGHEST) {
+        return Err(Errno::FAULT);
+    }
+    Ok(())
+}
+
+/// The received bytes themselves, before the buffer goes.
+pub fn copy_out(conn: &FlextcpConnection, pos: u32, len: u32) -> Vec<u8> {
+    let mut bytes = vec![0u8; len as usize];
+    let part = libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    // SAFETY: a live vector of that length.
+    if let Ok(iov) = unsafe { Iov::one(&part) } {
+        iov.take_received(0, conn, pos, len);
+    }
+    bytes
+}

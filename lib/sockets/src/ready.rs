@@ -1,0 +1,94 @@
+//! What a socket is ready for, and who is told.
+
+use tas_abi::ll::FlextcpConnection;
+use tas_ll::conn;
+
+use crate::epoll;
+use crate::socket::{Phase, Socket, State};
+
+/// Bits, as poll(2) and epoll(7) name them.
+pub const IN: u32 = libc::EPOLLIN as u32;
+/// Room to send.
+pub const OUT: u32 = libc::EPOLLOUT as u32;
+/// An error waits for SO_ERROR.
+pub const ERR: u32 = libc::EPOLLERR as u32;
+/// Both directions are closed.
+pub const HUP: u32 = libc::EPOLLHUP as u32;
+/// The peer sends no more.
+pub const RDHUP: u32 = libc::EPOLLRDHUP as u32;
+/// As `IN` and `OUT`, in their other names.
+const RDNORM: u32 = libc::EPOLLRDNORM as u32;
+const WRNORM: u32 = libc::EPOLLWRNORM as u32;
+/// Ready to read, in all names.
+pub const READ: u32 = IN | RDNORM;
+/// Ready to write, in all names.
+pub const WRITE: u32 = OUT | WRNORM;
+
+/// What holds now, as the kernel's `tcp_poll` would say.
+pub fn compute(state: &State, c: &FlextcpConnection) -> u32 {
+    let mut bits = if state.error.is_some() { ERR } else { 0 };
+    match state.phase {
+        Phase::Fresh => bits |= WRITE | HUP,
+        Phase::Connecting | Phase::Closing => {}
+        Phase::Listening => {
+            if !state.listening.ready.is_empty() {
+                bits |= READ;
+            }
+            if state.read_shut {
+                bits |= HUP | RDHUP | READ | WRITE;
+            }
+        }
+        Phase::Over => bits |= READ | WRITE | RDHUP | HUP,
+        Phase::Connected => {
+            let ended = state.peer_closed || state.read_shut;
+            if unread(state, c) > 0 || ended {
+                bits |= READ;
+            }
+            if ended {
+                bits |= RDHUP;
+            }
+            if state.write_shut || conn::tx_free(c) > 0 {
+                bits |= WRITE;
+            }
+            if ended && state.write_shut {
+                bits |= HUP;
+            }
+        }
+    }
+    bits
+}
+
+/// Bytes that have arrived and were not read.
+pub fn unread(state: &State, c: &FlextcpConnection) -> u32 {
+    let rescued = state.rescued.0.len() - state.rescued.1;
+    if rescued > 0 {
+        return rescued as u32;
+    }
+    if state.phase == Phase::Connected {
+        c.rxb_used
+    } else {
+        0
+    }
+}
+
+/// Notes what the socket is ready for now. `news` are the bits for which
+/// something new has come, whether or not they held before: those who wait for
+/// edges are told of them again.
+pub fn update(socket: &'static Socket, state: &mut State, news: u32) {
+    let bits = socket.conn().with(|c| compute(state, c));
+    let before = socket.set_ready(bits);
+    let told = (bits & !before) | (bits & news);
+    if told != 0 {
+        tell(state, told);
+    }
+}
+
+/// Tells everybody who waits for one of the bits.
+fn tell(state: &mut State, bits: u32) {
+    for waiter in &state.waiters {
+        waiter.tell();
+    }
+    for item in &state.items {
+        epoll::tell(item, bits);
+    }
+}
