@@ -2,8 +2,8 @@
 //! search order of the dynamic linker, which are the C library's or those of
 //! another preloaded library.
 //!
-//! They are looked up together, once, when the library is initialised or at
-//! the first use of a socket, whichever comes first. Until then calls go
+//! They are looked up together when the library is initialised, or when a
+//! constructor that runs earlier wants a stream. Until then calls go
 //! straight to the kernel. Looking one up at its first use would not do: the
 //! first `read` may come from inside the initialisation of a `malloc`, which
 //! holds a lock that another thread inside the dynamic linker waits for.
@@ -75,6 +75,19 @@ macro_rules! real {
             },)*
         ];
     };
+}
+
+/// Looks for the functions and calls this one, or fails.
+macro_rules! late {
+    ($name:ident ( $($arg:ident),* ), $failure:expr) => {{
+        find_all();
+        if address::$name.load(Ordering::Relaxed).is_null() {
+            set_errno(libc::ENOSYS);
+            $failure
+        } else {
+            $name($($arg),*)
+        }
+    }};
 }
 
 real! {
@@ -220,14 +233,13 @@ real! {
         size: size_t) -> c_int =
         checked(fits(count, size), || ppoll(fds, count, timeout, mask));
 
-    // Streams.
-    fdopen(fd: c_int, mode: *const c_char) -> *mut FILE = {
-        set_errno(libc::ENOSYS);
-        ptr::null_mut()
-    };
-    vdprintf(fd: c_int, format: *const c_char, args: *mut c_void) -> c_int = unknown();
+    // Streams, which the kernel does not know. They need memory anyway, so they
+    // may look for the C library's functions themselves.
+    fdopen(fd: c_int, mode: *const c_char) -> *mut FILE = late!(fdopen(fd, mode), ptr::null_mut());
+    vdprintf(fd: c_int, format: *const c_char, args: *mut c_void) -> c_int =
+        late!(vdprintf(fd, format, args), -1);
     __vdprintf_chk(fd: c_int, flag: c_int, format: *const c_char, args: *mut c_void) -> c_int =
-        unknown();
+        late!(__vdprintf_chk(fd, flag, format, args), -1);
 }
 
 /// Whether an array of `count` entries fits in `size` bytes.
@@ -254,11 +266,6 @@ unsafe fn with_copy<T: Copy, R>(value: *const T, call: impl FnOnce(*mut T) -> R)
     }
 }
 
-fn unknown() -> c_int {
-    set_errno(libc::ENOSYS);
-    -1
-}
-
 /// Finds all functions. May be called at any time and by several threads at
 /// once: they find the same.
 pub(crate) fn find_all() {
@@ -267,6 +274,9 @@ pub(crate) fn find_all() {
         let address = unsafe { libc::dlsym(libc::RTLD_NEXT, place.name.as_ptr()) };
         place.address.store(address, Ordering::Relaxed);
     }
+    // An older C library has not all of them; the program must not hear of it.
+    // SAFETY: forgets an error.
+    unsafe { libc::dlerror() };
 }
 
 /// The calling thread's errno.

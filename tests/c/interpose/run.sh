@@ -1,0 +1,84 @@
+#!/bin/sh
+# run.sh [LIBRARY]: programs that use no service print the same with the library
+# preloaded as without, and nothing of the library's. Prints what fails and
+# `N passed, M failed`; status 1 if anything failed.
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../../.." && pwd)
+library=$(realpath "${1:-$top/lib/libtas_interpose.so}")
+CC=${CC:-cc}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0
+failed=0
+
+fail() {
+    failed=$((failed + 1))
+    echo "FAIL $1"
+    sed 's/^/    /' "$work/log"
+}
+
+compile() {
+    output=$1
+    shift
+    (cd "$here" && $CC -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -pthread \
+        -o "$work/$output" "$@") || exit 1
+}
+
+for program in calls numbers processes threads load; do
+    compile $program -O1 $program.c
+done
+compile libearly.so -O1 -fPIC -shared early.c
+compile early -O1 early_main.c "$work/libearly.so" -Wl,-rpath,"$work"
+compile fortified -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 fortified.c
+# Or the fortified variants would not be what is tested.
+for name in read recv recvfrom poll ppoll dprintf; do
+    nm "$work/fortified" >"$work/log"
+    grep -q "U __${name}_chk" "$work/log" || fail "fortified calls __${name}_chk"
+done
+
+# One after the other from here on: what a program prints is a list of what its
+# calls return. Ways to start it: name and environment.
+jemalloc=$(ldconfig -p | sed -n 's/.*libjemalloc\.so\.2 .*=> //p' | head -n 1)
+run() { # HOW PROGRAM ARGUMENT...
+    how=$1
+    shift
+    case $how in
+    alone) env "$@" ;;
+    preloaded) env LD_PRELOAD="$library" "$@" ;;
+    disabled) env LD_PRELOAD="$library" TAS_INTERPOSE_DISABLE=1 "$@" ;;
+    before-jemalloc) env LD_PRELOAD="$library $jemalloc" "$@" ;;
+    after-jemalloc) env LD_PRELOAD="$jemalloc $library" "$@" ;;
+    esac
+}
+
+ways='preloaded disabled'
+if [ -n "$jemalloc" ]; then
+    ways="$ways before-jemalloc after-jemalloc"
+else
+    echo 'libjemalloc.so.2 is missing: make deps installs it' >"$work/log"
+    fail jemalloc
+fi
+
+for program in calls numbers processes threads early fortified 'load'; do
+    argument=
+    [ $program != load ] || argument=$library
+    run alone timeout 60 "$work/$program" $argument >"$work/expected" 2>"$work/expected.err"
+    echo "status $?" >>"$work/expected"
+    [ "$(wc -l <"$work/expected")" -gt 1 ] && grep -q '^status 0$' "$work/expected" || {
+        cp "$work/expected" "$work/log"
+        fail "$program alone"
+    }
+    for how in $ways; do
+        run "$how" timeout 60 "$work/$program" $argument >"$work/actual" 2>"$work/actual.err"
+        echo "status $?" >>"$work/actual"
+        if diff -u "$work/expected" "$work/actual" >"$work/log" &&
+            diff -u "$work/expected.err" "$work/actual.err" >>"$work/log"; then
+            passed=$((passed + 1))
+        else
+            fail "$program $how"
+        fi
+    done
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
