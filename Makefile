@@ -21,7 +21,8 @@ RELEASE := $(TARGET)/release
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # Debian's names of what build, tests and demo use.
-PACKAGES := gcc g++ libc6-dev make pkg-config python3 libclang-dev iproute2 ethtool util-linux valgrind
+PACKAGES := gcc g++ libc6-dev make pkg-config python3 libclang-dev iproute2 ethtool util-linux valgrind \
+	libjemalloc2
 PACKAGES += $(if $(RTE_SDK),,libdpdk-dev)
 # The programs that `check-apps` runs on TAS.
 APP_PACKAGES := redis-server redis-tools memcached libmemcached-tools nginx-light lighttpd haproxy \
@@ -49,7 +50,8 @@ DOCS := doc/options.md doc/counters.md share/man share/completions
 .DELETE_ON_ERROR:
 .PHONY: all products rust dpdk clean distclean install uninstall deps deps-apps headers docs fmt lint \
 	tests run-tests tests-full run-tests-full demo \
-	check check-rust check-docs check-loom check-headers check-abi check-c check-sockets check-options \
+	check check-rust check-docs check-loom check-headers check-abi check-c check-sockets check-interpose \
+	check-options
 	check-install check-full check-apps check-instructions instructions-baseline \
 	check-loopback loopback bench bench-veth bench-redis plots
 
@@ -190,6 +192,7 @@ check:
 	$(MAKE) check-abi
 	$(MAKE) check-c
 	$(MAKE) check-sockets
+	$(MAKE) check-interpose
 	$(MAKE) check-options
 	$(MAKE) check-install
 	$(MAKE) check-instructions
@@ -242,6 +245,10 @@ check-c: all
 SOCKETS_STACKS ?= again
 check-sockets: all
 	tests/c/sockets/run.sh $(SOCKETS_STACKS)
+
+# Programs under the preload: tests/c/interpose.
+check-interpose: all
+	tests/c/interpose/run.sh
 
 check-options: all
 	tests/build/options.sh
