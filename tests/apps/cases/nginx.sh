@@ -124,6 +124,17 @@ nginx_proxy_tas() {
     no_third_machine
 }
 
+case_of nginx both nginx_proxy_self 'the same to a server on the same TAS, by its own address'
+nginx_proxy_self() {
+    local behind
+    lighttpd_on start_tas
+    behind=$started
+    upstream=$tas_ip:8081
+    nginx_on start_tas 2 "$proxy"
+    nginx_proxies
+    ends "$behind"
+}
+
 case_of nginx both nginx_proxy_loopback 'the same to a server on TAS on the same machine, through 127.0.0.1'
 nginx_proxy_loopback() {
     local behind

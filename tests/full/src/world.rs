@@ -109,7 +109,8 @@ impl<'a> World<'a> {
         }
     }
 
-    fn program(&self, side: Side, name: &str, args: &[&str]) -> Program {
+    /// Starts a program of `tests/c/bench` on either machine.
+    pub fn program(&self, side: Side, name: &str, args: &[&str]) -> Program {
         let mut command = self.command(side, name);
         command.args(args);
         Program::start(name, command)

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tas_full_tests::{Net, PORT, Stack, TasOptions, World, scaled};
+use tas_full_tests::{Net, PORT, Side, Stack, TasOptions, World, scaled};
 
 const ROLES: [(Stack, Stack); 3] = [
     (Stack::Tas, Stack::Linux),
@@ -70,11 +70,17 @@ const SIZES: [Transfer; 9] = [
 ];
 
 fn transfer(world: &World<'_>, t: &Transfer) {
+    transfer_from(world, Side::Far, t);
+}
+
+/// The same with the client on either machine.
+fn transfer_from(world: &World<'_>, client: Side, t: &Transfer) {
     let conns = t.conns.to_string();
     let size = t.size.to_string();
     let messages = scaled(t.messages).to_string();
     let server = world.server("verify", &["server", PORT, &conns, &size]);
-    let client = world.client(
+    let client = world.program(
+        client,
         "verify",
         &["client", world.server_ip(), PORT, &size, &messages, &conns],
     );
@@ -123,6 +129,28 @@ fn two_fast_path_cores() {
         for (size, messages, conns) in [(64, 1000, 20), (65_536, 8, 8)] {
             transfer(
                 &world,
+                &Transfer {
+                    size,
+                    messages,
+                    conns,
+                },
+            );
+        }
+        world.end();
+    }
+}
+
+/// A cable gives nothing back: what is sent to the own address never reaches it.
+#[test]
+fn a_client_of_its_own_machine() {
+    for cores in [1, 2] {
+        let net = Net::new();
+        let options = TasOptions::new().cores(cores);
+        let world = World::new(&net, Stack::Tas, Stack::Linux, &options);
+        for (size, messages, conns) in [(64, 1000, 8), (65_536, 16, 4)] {
+            transfer_from(
+                &world,
+                Side::Near,
                 &Transfer {
                     size,
                     messages,

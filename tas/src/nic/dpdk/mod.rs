@@ -11,6 +11,7 @@ mod eal;
 mod fds;
 mod interface;
 mod kernel;
+mod looped;
 mod packet;
 mod port;
 mod queue;

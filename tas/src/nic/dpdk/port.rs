@@ -581,6 +581,7 @@ impl Setup {
     }
 
     fn finish(self, started: Started) -> (Arc<PortShared>, Vec<DpdkQueue>) {
+        let own = MacAddr(self.info.mac);
         let shared = Arc::new(self.shared);
         let locks: Vec<_> = (0..self.queues).map(|_| TxLock::default()).collect();
         let mut wake = started.wake.into_iter();
@@ -591,7 +592,14 @@ impl Setup {
                 let sharers = (queue..self.cores).step_by(self.queues.into()).count();
                 let lock = locks.get(usize::from(queue)).filter(|_| sharers > 1);
                 // The first have receive queues, which come with something to wait for.
-                DpdkQueue::new(shared.clone(), queue, pool.0, wake.next(), lock.cloned())
+                DpdkQueue::new(
+                    shared.clone(),
+                    own,
+                    queue,
+                    pool.0,
+                    wake.next(),
+                    lock.cloned(),
+                )
             })
             .collect();
         (shared, queues)

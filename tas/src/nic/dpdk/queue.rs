@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use dpdk_sys::rte_mbuf;
+use tas_wire::MacAddr;
 
 use super::fds::{FdKind, drain_event, kind};
+use super::looped::Looped;
 use super::port::PortShared;
 use crate::nic::{BURST, Frame, Frames, NicQueue, RxChecksum};
 
@@ -110,6 +112,10 @@ impl Frame for DpdkFrame {
     #[inline]
     fn rx_checksum(&self) -> RxChecksum {
         let flags = self.ol_flags();
+        // From ourselves, and never on a wire, where a port would have filled it in.
+        if flags & dpdk_sys::TASNIC_TX_TCP_CSUM == dpdk_sys::TASNIC_TX_TCP_CSUM {
+            return RxChecksum::Good;
+        }
         let ip = flags & dpdk_sys::TASNIC_RX_IP_CSUM_MASK;
         let l4 = flags & dpdk_sys::TASNIC_RX_L4_CSUM_MASK;
         if ip == dpdk_sys::TASNIC_RX_IP_CSUM_BAD || l4 == dpdk_sys::TASNIC_RX_L4_CSUM_BAD {
@@ -235,6 +241,8 @@ pub struct DpdkQueue {
     spare: ArrayVec<DpdkFrame, BURST>,
     /// `None`: there is no receive queue.
     wake: Option<WakeSource>,
+    /// Sent to ourselves.
+    looped: Looped,
 }
 
 // SAFETY: the pool may be used from any thread, and the queues are used by the
@@ -242,10 +250,11 @@ pub struct DpdkQueue {
 unsafe impl Send for DpdkQueue {}
 
 impl DpdkQueue {
-    /// `pool` belongs to `port`. Only one value for a `queue` has a `wake`, and with it the receive
+    /// `pool` belongs to `port`, and `own` is its address. Only one value for a `queue` has a `wake`, and with it the receive
     /// queue; all values for it have the same lock if there are several.
     pub(super) fn new(
         port: Arc<PortShared>,
+        own: MacAddr,
         queue: u16,
         pool: NonNull<dpdk_sys::rte_mempool>,
         wake: Option<WakeSource>,
@@ -258,6 +267,7 @@ impl DpdkQueue {
             pool,
             spare: ArrayVec::new(),
             wake,
+            looped: Looped::new(own),
         }
     }
 
@@ -340,9 +350,10 @@ impl NicQueue for DpdkQueue {
 
     #[inline]
     fn rx_burst(&mut self, out: &mut Frames<DpdkFrame>) -> usize {
+        let back = self.looped.give(out);
         let (len, room) = (out.len(), out.remaining_capacity());
         if room == 0 || self.wake.is_none() {
-            return 0;
+            return back;
         }
         let mut dropped = 0;
         // SAFETY: behind the first len elements there is room for `room`
@@ -363,19 +374,19 @@ impl NicQueue for DpdkQueue {
         if dropped > 0 {
             self.count(|d| &d.rx, dropped);
         }
-        got
+        back + got
     }
 
     #[inline]
     fn tx_burst(&mut self, frames: &mut Frames<DpdkFrame>) -> usize {
+        let mut removed = self.looped.take(frames);
         let _turn = match &self.tx_lock {
             None => None,
             Some(lock) => match lock.try_take() {
-                None => return 0,
+                None => return removed,
                 turn => turn,
             },
         };
-        let mut removed = 0;
         while !frames.is_empty() {
             let fit = self.prepare(frames);
             let sent = if fit > 0 { self.send(frames, fit) } else { 0 };
@@ -423,7 +434,7 @@ impl NicQueue for DpdkQueue {
     }
 
     fn receives(&self) -> bool {
-        self.wake.is_some()
+        self.wake.is_some() || !self.looped.is_empty()
     }
 
     fn wait_fds(&self) -> &[OwnedFd] {
