@@ -31,7 +31,7 @@ pub fn event(home: &mut Home, event: Event) {
         // Whoever asked looks at the connection itself.
         Event::Adopted(conn, status) => adopted(home, conn, status),
         Event::TakenAway(_) => {}
-        Event::Moved(conn, _) => data(home, conn, IN | OUT),
+        Event::Moved(conn, status) => moved(home, conn, status),
     }
 }
 
@@ -41,6 +41,15 @@ fn data(home: &mut Home, conn: ConnRef, news: u32) {
     let state = socket.state(token);
     if state.phase == Phase::Connected {
         ready::update(socket, state, news);
+    }
+}
+
+/// The answer to a move. Whoever asked holds the locks of both contexts, and
+/// keeps them until this.
+fn moved(home: &mut Home, conn: ConnRef, status: i16) {
+    if status == 0 {
+        Socket::of_conn(conn).set_home(home.id());
+        data(home, conn, IN | OUT);
     }
 }
 

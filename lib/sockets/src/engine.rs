@@ -184,6 +184,11 @@ impl Home {
         self.ctx.as_deref_mut().ok_or(Errno::NOBUFS)
     }
 
+    /// Its place.
+    pub fn id(&self) -> HomeId {
+        self.token.id()
+    }
+
     /// The context, if there is one, and the right to what is at home here.
     #[inline]
     pub fn parts(&mut self) -> (Option<&mut FlextcpContext>, &mut Token) {

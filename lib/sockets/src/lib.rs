@@ -23,6 +23,7 @@ pub mod epoll;
 pub mod ffi;
 pub mod fork;
 pub mod listen;
+mod migrate;
 pub mod names;
 pub mod operation;
 pub mod options;

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use crate::engine::Locked;
 use crate::socket::Socket;
 use crate::wait::{OnSignal, Until, Wait};
-use crate::{Result, table};
+use crate::{Result, migrate, table};
 
 /// How a try of a call went.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +85,7 @@ fn wait_for<T>(
 ) -> Result<T> {
     let socket = locked.socket();
     let waiter = wait.waiter();
+    locked = migrate::follow(locked).ok_or(Errno::BADF)?;
     locked.state().waiters.push(waiter);
     let outcome = loop {
         locked.home().poll();

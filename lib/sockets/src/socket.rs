@@ -86,6 +86,8 @@ pub struct State {
     pub waiters: Vec<&'static Waiter>,
     /// Memberships in epolls.
     pub items: Vec<Item>,
+    /// Times that it went to another context.
+    pub moves: u8,
     /// The listener to whose connections this belongs until accepted.
     pub listener: Option<u32>,
 }
@@ -158,6 +160,11 @@ impl Socket {
     #[inline]
     pub fn home(&self) -> HomeId {
         HomeId(self.home.load(Ordering::Acquire))
+    }
+
+    /// Makes another context its home. The locks of both are held.
+    pub(crate) fn set_home(&self, home: HomeId) {
+        self.home.store(home.0, Ordering::Release);
     }
 
     /// Its state, for whoever holds the home's lock.

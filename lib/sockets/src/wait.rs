@@ -14,6 +14,8 @@ use crate::ffi::signals::{self, Held};
 use crate::pool::Pool;
 use crate::{Result, sys};
 
+/// Steps before others may have the CPU: what comes back to back is waited for.
+const PATIENCE: u32 = 3;
 /// Steps of a wait before signals are held back, a matter of microseconds.
 const UNHELD_STEPS: u32 = 64;
 /// Steps between two looks at the kernel's descriptors.
@@ -248,6 +250,9 @@ impl<'a> Wait<'a> {
     /// Without sleeping. A look at the kernel's descriptors costs as much as
     /// many polls of a context.
     fn look(&self, fds: &mut [libc::pollfd]) -> Result<Woke> {
+        if self.steps > PATIENCE {
+            tas_ll::wait::let_others_run();
+        }
         if !fds.is_empty() && self.steps.is_multiple_of(KERNEL_EVERY) && sys::poll_now(fds) {
             return Ok(Woke::Descriptor);
         }

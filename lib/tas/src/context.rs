@@ -149,16 +149,24 @@ pub fn tx_entry_done(ctx: &mut FlextcpContext, core: u16) -> Result<()> {
 /// # Errors
 /// `ECONNRESET` when the service is gone and everything it sent is delivered.
 pub fn poll(ctx: &mut FlextcpContext, out: &mut impl Sink) -> Result<usize> {
+    if take(ctx, out) {
+        wait::let_others_run();
+    }
+    if out.is_empty() {
+        service::check_alive()?;
+    }
+    Ok(out.len())
+}
+
+/// As [`poll`], for callers that hold a lock: others run when they say so, by
+/// [`wait::let_others_run`], for which it is time if this returns true.
+pub fn take(ctx: &mut FlextcpContext, out: &mut impl Sink) -> bool {
     let mut busy = kernel_poll::poll(ctx, out);
     busy |= core_poll::poll(ctx, out);
     if !pending::is_empty(ctx) {
         pending::flush(ctx);
     }
-    wait::polled(ctx, busy);
-    if out.is_empty() {
-        service::check_alive()?;
-    }
-    Ok(out.len())
+    wait::polled(ctx, busy)
 }
 
 /// Posts updates that had found no room, waiting until the cores have made some: a program that

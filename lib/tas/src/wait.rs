@@ -42,11 +42,12 @@ pub(crate) fn start(ctx: &mut FlextcpContext) {
     ctx.flags = ACTIVE;
 }
 
-/// The context was polled and did or did not find work.
-pub(crate) fn polled(ctx: &mut FlextcpContext, busy: bool) {
+/// The context was polled and did or did not find work. Returns whether it has found none for so
+/// long that others should run.
+pub(crate) fn polled(ctx: &mut FlextcpContext, busy: bool) -> bool {
     if busy {
         ctx.flags = ACTIVE;
-        return;
+        return false;
     }
     if ctx.flags & ACTIVE != 0 {
         ctx.last_inev_ts = sys::ordered_tsc();
@@ -59,13 +60,11 @@ pub(crate) fn polled(ctx: &mut FlextcpContext, busy: bool) {
         ctx.flags = ctx.flags % IDLE_POLL + PATIENCE * IDLE_POLL;
         service::look();
     }
-    if ctx.flags / IDLE_POLL >= PATIENCE {
-        let_others_run();
-    }
+    ctx.flags / IDLE_POLL >= PATIENCE
 }
 
 /// The service may share this CPU, and then nothing happens until it runs.
-fn let_others_run() {
+pub fn let_others_run() {
     // A thread that is about to end polls without yielding.
     let _ = YIELDER.try_with(|cell| {
         let mut yielder = cell.get();

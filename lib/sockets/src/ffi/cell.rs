@@ -32,6 +32,11 @@ impl Token {
         };
         (0..count).map(|id| Token(HomeId(id)))
     }
+
+    /// Whose it is.
+    pub(crate) fn id(&self) -> HomeId {
+        self.0
+    }
 }
 
 /// A value that belongs to whichever context its owner is at home in.
@@ -172,8 +177,8 @@ impl Default for LowLevel {
 impl LowLevel {
     /// Takes up to [`EVENTS`] events. [`done`](Self::done) takes the room back.
     pub fn poll(&mut self) -> Vec<Event> {
-        // Fails when the service is gone, which every call finds out for itself.
-        let _ = context::poll(&mut self.ctx, &mut self.events);
+        // Threads that wait let others run without the lock.
+        context::take(&mut self.ctx, &mut self.events);
         std::mem::take(&mut self.events.0)
     }
 
