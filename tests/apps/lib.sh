@@ -39,9 +39,10 @@ check_programs() {
 # What makes a program use TAS. Without a service that would be an error, not a
 # way to Linux sockets.
 under_tas() {
-    if [ "$stack" = tas ]; then
-        echo TAS_INTERPOSE_REQUIRED=1 "LD_PRELOAD=$preload"
-    fi
+    case $stack in
+    tas) echo TAS_INTERPOSE_REQUIRED=1 "LD_PRELOAD=$preload" ;;
+    preloaded) echo "LD_PRELOAD=$preload" ;;
+    esac
 }
 
 # on_tas COMMAND...: on the machine under test and its stack, in this directory.
@@ -142,7 +143,7 @@ start_third() {
 }
 
 no_third_machine() {
-    [ "$stack" = linux ] || ends "$third_service"
+    [ "$stack" != tas ] || ends "$third_service"
     kill "$third_side"
     wait "$third_side" || true
 }

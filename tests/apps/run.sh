@@ -2,11 +2,12 @@
 # Unmodified programs of Debian on TAS, each judged by its own load generator or
 # by checksums; prints a table. Needs root. `make check-apps` builds and calls it.
 #
-#   tests/apps/run.sh [--stack tas|linux] [--list] [--doc FILE] [CASE...]
+#   tests/apps/run.sh [--stack tas|linux|preloaded] [--list] [--doc FILE] [CASE...]
 #
 # The machine under test uses TAS by the preload library, the other one Linux
 # sockets. With `--stack linux` both do: the control, which shows that a case is
-# right. CASE is a pattern such as 'redis*'. `--doc` writes the table into FILE,
+# right; `preloaded` is the same under the preload library, which finds no service.
+# CASE is a pattern such as 'redis*'. `--doc` writes the table into FILE,
 # between its two marks.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -45,7 +46,10 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ "${#patterns[@]}" -gt 0 ] || patterns=('*')
-[ "$stack" = tas ] || [ "$stack" = linux ] || { echo "$script: no such stack: $stack" >&2; exit 1; }
+case $stack in
+tas | linux | preloaded) ;;
+*) echo "$script: no such stack: $stack" >&2; exit 1 ;;
+esac
 
 # shellcheck source=tests/veth/lib.sh
 . tests/veth/lib.sh

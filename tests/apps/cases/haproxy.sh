@@ -6,7 +6,6 @@
 # starts it: master and worker, which gives up its rights and changes its root.
 haproxy_between() {
     lighttpd_on start_peer
-    behind=$started
     mkdir -p empty
     cat >haproxy.cfg <<CONF
 global
@@ -41,7 +40,7 @@ haproxy_passes() {
     on_peer curl -sS -o fetched "http://$tas_ip:8080/big"
     same fetched "$work/files/big"
     ends "$haproxy"
-    ends "$behind"
+    lighttpd_ends
 }
 
 case_of haproxy both haproxy_tcp 'tcp mode, two threads, to a Linux server; 12,000 requests; 100 MB compared'

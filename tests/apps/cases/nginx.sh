@@ -102,46 +102,38 @@ nginx_proxies() {
 
 case_of nginx both nginx_proxy_linux 'proxy to a Linux server, connections kept and new; 10,000 requests; 10 MB compared'
 nginx_proxy_linux() {
-    local behind
     lighttpd_on start_peer
-    behind=$started
     upstream=$peer_ip:8081
     nginx_on start_tas 2 "$proxy"
     nginx_proxies
-    ends "$behind"
+    lighttpd_ends
 }
 
 case_of nginx both nginx_proxy_tas 'the same to a server on TAS on another machine'
 nginx_proxy_tas() {
-    local behind
     third_machine
     lighttpd_on start_third
-    behind=$started
     upstream=$third_ip:8081
     nginx_on start_tas 2 "$proxy"
     nginx_proxies
-    ends "$behind"
+    lighttpd_ends
     no_third_machine
 }
 
 case_of nginx both nginx_proxy_self 'the same to a server on the same TAS, by its own address'
 nginx_proxy_self() {
-    local behind
     lighttpd_on start_tas
-    behind=$started
     upstream=$tas_ip:8081
     nginx_on start_tas 2 "$proxy"
     nginx_proxies
-    ends "$behind"
+    lighttpd_ends
 }
 
 case_of nginx both nginx_proxy_loopback 'the same to a server on TAS on the same machine, through 127.0.0.1'
 nginx_proxy_loopback() {
-    local behind
     lighttpd_on start_tas
-    behind=$started
     upstream=127.0.0.1:8081
     nginx_on start_tas 2 "$proxy"
     nginx_proxies
-    ends "$behind"
+    lighttpd_ends
 }

@@ -23,5 +23,5 @@ node_client() {
     lighttpd_on start_peer
     on_tas node "$helpers/client.js" "http://$peer_ip:8081" 2000 "$work/files" >client.txt
     has client.txt '^answered 2000 of 2000$'
-    ends "$started"
+    lighttpd_ends
 }

@@ -34,5 +34,5 @@ case_of 'python urllib' client urllib_client 'urllib and http.client from 8 thre
 urllib_client() {
     lighttpd_on start_peer
     on_tas "$python" "$helpers/http_client.py" "$peer_ip" 8081 "$work/files"
-    ends "$started"
+    lighttpd_ends
 }
