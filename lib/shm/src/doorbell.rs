@@ -34,6 +34,12 @@ impl EventFd {
         Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
+    /// The same with a high number, as [`out_of_the_way`](crate::fdpass::out_of_the_way) gives it.
+    #[must_use]
+    pub fn out_of_the_way(self) -> EventFd {
+        EventFd(crate::fdpass::out_of_the_way(self.0))
+    }
+
     /// Takes over a descriptor that a peer sent.
     ///
     /// # Errors

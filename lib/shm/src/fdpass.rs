@@ -9,6 +9,8 @@ use std::ptr;
 /// The kernel's limit on descriptors in one message (SCM_MAX_FD).
 const MAX_FDS: usize = 253;
 const BACKLOG: libc::c_int = 4096;
+/// Descriptors out of the way are in the last eighth below this, or below the process's limit.
+const HIGH_NUMBERS: RawFd = 4096;
 
 /// What one receive call brought.
 #[derive(Debug)]
@@ -30,6 +32,28 @@ pub struct PeerCred {
     pub uid: u32,
     /// Effective group id at connect time.
     pub gid: u32,
+}
+
+/// Gives a descriptor a high number, closed on exec: programs expect the lowest number that they
+/// have not used themselves, and move to numbers of their choice. It stays where it is when that
+/// fails.
+pub fn out_of_the_way(fd: OwnedFd) -> OwnedFd {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: fills in a live structure.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    let numbers = RawFd::try_from(limit.rlim_cur).unwrap_or(RawFd::MAX);
+    // Not higher than need be: the kernel's table of descriptors grows with it.
+    let lowest = numbers.min(HIGH_NUMBERS) / 8 * 7;
+    // SAFETY: a descriptor that is owned here, duplicated into one that is owned too.
+    unsafe {
+        match libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) {
+            high if high >= 0 => OwnedFd::from_raw_fd(high),
+            _ => fd,
+        }
+    }
 }
 
 /// Room for control messages, aligned as their headers must be.

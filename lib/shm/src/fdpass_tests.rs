@@ -173,3 +173,11 @@ fn an_eventfd_crosses_between_processes() {
     assert_eq!(&buf[..4], b"seen");
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn a_descriptor_moves_out_of_the_way() {
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let low = file.as_raw_fd();
+    let high = out_of_the_way(file.into());
+    assert!(high.as_raw_fd() > low && high.as_raw_fd() >= 7 * 8);
+}

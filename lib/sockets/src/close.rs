@@ -33,7 +33,7 @@ pub enum Direction {
 /// `EBADF` when it is not ours.
 pub fn close(fd: c_int) -> Result<()> {
     if !create::owns_tables() {
-        return if table::is_ours(fd) {
+        return if table::get(fd).is_some() {
             sys::close(fd);
             Ok(())
         } else {

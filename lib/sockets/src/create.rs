@@ -83,6 +83,9 @@ pub fn duplicate_onto(fd: c_int, new: c_int, close_on_exec: bool) -> Result<c_in
     if fd == new {
         return Err(Errno::INVAL);
     }
+    if table::is_protected(fd) || table::is_protected(new) {
+        return Err(Errno::BADF);
+    }
     let object = table::get(fd);
     // The kernel's part first: it may fail, and then nothing has changed.
     sys::duplicate_onto(fd, new, close_on_exec)?;

@@ -13,7 +13,7 @@ use tas_ll::service;
 
 use crate::ffi::cell::{EVENTS, LowLevel, Token};
 use crate::socket::{Socket, State};
-use crate::{Result, dispatch};
+use crate::{Result, dispatch, table};
 
 /// Contexts of a process.
 pub const HOMES: u32 = FLEXTCP_MAX_CONTEXTS as u32;
@@ -131,8 +131,16 @@ pub fn attach() -> Result<()> {
         service::init().map_err(errno)?;
         service::declare_sockets().map_err(errno)?;
         *attached = true;
+        protect();
     }
     Ok(())
+}
+
+/// Protects the descriptors by which the process is connected.
+pub fn protect() {
+    for fd in service::descriptors() {
+        table::protect(fd);
+    }
 }
 
 /// Whether the process is connected, locked.
@@ -179,6 +187,7 @@ impl Home {
             if let Some(place) = place(id) {
                 place.event.store(ctx.evfd, Ordering::Relaxed);
             }
+            table::protect(ctx.evfd);
             self.ctx = Some(ctx);
         }
         self.ctx.as_deref_mut().ok_or(Errno::NOBUFS)

@@ -106,7 +106,9 @@ fn in_child() {
     let joined = tas_ll::fork::in_child();
     **attach = joined;
     create::own_tables();
+    table::unprotect_all();
     wait::after_fork();
+    engine::protect();
     for (id, home) in engine::all_homes().zip(&mut stopped.homes) {
         engine::forget(id, home);
     }

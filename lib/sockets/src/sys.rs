@@ -10,23 +10,28 @@ use rustix::fs::OFlags;
 use rustix::io::{DupFlags, Errno};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
+use tas_shm::fdpass::out_of_the_way;
+
 use crate::Result;
 use crate::accept::Accepted;
 use crate::ffi::raw;
 use crate::socket::Domain;
+use crate::table;
 
 /// Borrows a descriptor of the program's for a system call.
 fn borrow<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
     raw::borrow(fd).ok_or(Errno::BADF)
 }
 
-/// Makes an eventfd.
+/// Makes an eventfd that is not the program's.
 ///
 /// # Errors
 /// As eventfd(2).
 pub fn new_event() -> Result<c_int> {
     let fd = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    Ok(fd.into_raw_fd())
+    let fd = out_of_the_way(fd).into_raw_fd();
+    table::protect(fd);
+    Ok(fd)
 }
 
 /// Makes an eventfd readable.

@@ -13,6 +13,8 @@ const CHUNK: usize = 4096;
 const CHUNKS: usize = 256;
 /// Set in the entries of epolls.
 const EPOLL: u32 = 1 << 31;
+/// The entry of a descriptor that this library keeps for itself: to programs it is as if closed.
+const PROTECTED: u32 = u32::MAX;
 
 static TABLE: [OnceLock<&'static [AtomicU32]>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
 
@@ -49,7 +51,9 @@ pub fn is_ours(fd: c_int) -> bool {
 pub fn get(fd: c_int) -> Option<Object> {
     let word = word(fd);
     let number = (word & !EPOLL).checked_sub(1)?;
-    if word & EPOLL == 0 {
+    if word == PROTECTED {
+        None
+    } else if word & EPOLL == 0 {
         SOCKETS.get(number).map(Object::Socket)
     } else {
         EPOLLS.get(number).map(Object::Epoll)
@@ -85,6 +89,30 @@ pub fn set(fd: c_int, object: Object) -> bool {
         Object::Socket(socket) => socket.number() + 1,
         Object::Epoll(epoll) => (epoll.number() + 1) | EPOLL,
     };
+    enter(fd, word)
+}
+
+/// Keeps a descriptor for this library: programs that close all descriptors do not close this one.
+pub fn protect(fd: c_int) {
+    enter(fd, PROTECTED);
+}
+
+/// Nothing is kept for this library any more.
+pub fn unprotect_all() {
+    for chunk in TABLE.iter().filter_map(OnceLock::get) {
+        for entry in *chunk {
+            // An entry that has changed meanwhile is not protected any more.
+            let _ = entry.compare_exchange(PROTECTED, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether the descriptor is kept for this library.
+pub fn is_protected(fd: c_int) -> bool {
+    word(fd) == PROTECTED
+}
+
+fn enter(fd: c_int, word: u32) -> bool {
     let Some(chunk) = usize::try_from(fd)
         .ok()
         .and_then(|fd| TABLE.get(fd / CHUNK))

@@ -1,7 +1,7 @@
 //! The conversation on the service's unix socket, and the regions.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -18,7 +18,7 @@ use tas_abi::memif::{
     FLEXNIC_NAME_DMA_MEM, FLEXNIC_NAME_INFO, FLEXNIC_NAME_INTERNAL_MEM, FlexnicInfo, InfoExt,
     TAS_INFO_EXT_OFF, TAS_INFO_EXT_SLEEPS, TAS_INFO_EXT_SOCKETS,
 };
-use tas_shm::fdpass::{abstract_connect, recv_with_fds, send_with_fds};
+use tas_shm::fdpass::{abstract_connect, out_of_the_way, recv_with_fds, send_with_fds};
 use tas_shm::{Backing, Mapping};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -49,6 +49,17 @@ pub(crate) struct Connection {
     pub token: Option<u64>,
     /// The service knows whose socket it is: a child's was connected by its parent.
     pub introduced: bool,
+}
+
+impl Connection {
+    /// All descriptors that it keeps.
+    pub(crate) fn descriptors(&self) -> Vec<i32> {
+        let isolated = self.isolated.iter();
+        let regions = isolated.flat_map(|regions| [&regions.info, &regions.region]);
+        let events = self.cores.iter().chain([&self.slow_path]);
+        let owned = regions.chain(events).map(AsRawFd::as_raw_fd);
+        owned.chain([self.socket.as_raw_fd()]).collect()
+    }
 }
 
 /// A region of the application's own, and what describes the service.
@@ -84,6 +95,7 @@ pub(crate) fn connect() -> Result<Connection> {
 }
 
 fn greet(socket: UnixStream, isolating: bool) -> Result<Connection> {
+    let socket = UnixStream::from(out_of_the_way(socket.into()));
     socket
         .set_read_timeout(Some(ANSWER_TIMEOUT))
         .map_err(|error| Error::io("cannot set up the socket", &error))?;
@@ -158,7 +170,7 @@ fn receive(socket: &UnixStream, buf: &mut [u8], count: usize) -> Result<Vec<Owne
     if let Some(rest) = buf.get_mut(got.len..) {
         read_exact(socket, rest)?;
     }
-    Ok(got.fds)
+    Ok(got.fds.into_iter().map(out_of_the_way).collect())
 }
 
 fn read_exact(mut socket: &UnixStream, buf: &mut [u8]) -> Result<()> {
@@ -245,7 +257,8 @@ pub(crate) fn join(
     conns: &[JoinConn],
 ) -> Result<(UnixStream, u64)> {
     let failed = |error: io::Error| Error::io("cannot share sockets with a child", &error);
-    let mut socket = abstract_connect(TAS_JOIN_SOCKET_PATH.as_bytes()).map_err(failed)?;
+    let socket = abstract_connect(TAS_JOIN_SOCKET_PATH.as_bytes()).map_err(failed)?;
+    let mut socket = UnixStream::from(out_of_the_way(socket.into()));
     let count = |n: usize| u32::try_from(n).map_err(|_| Error::expected(libc::E2BIG));
     let request = JoinRequest {
         version: TAS_JOIN_VERSION,

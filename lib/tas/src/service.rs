@@ -114,6 +114,17 @@ pub fn map_regions() -> Result<Regions> {
     Ok(regions)
 }
 
+/// The descriptors by which the process is connected, those of its contexts included: what a
+/// program did not open and must not close.
+pub fn descriptors() -> Vec<i32> {
+    let mut all = connection()
+        .as_ref()
+        .map_or(Vec::new(), Connection::descriptors);
+    let events = EVENTS.iter().map(|place| place.load(Ordering::Relaxed));
+    all.extend(events.filter(|event| *event >= 0));
+    all
+}
+
 /// Tells the service that this process has sockets: when it ends, its connections end as those of
 /// any process do, by a FIN after all that was sent. Called after [`init`], before contexts are
 /// made.
@@ -145,6 +156,7 @@ pub fn create_context(ctx: &mut FlextcpContext) -> Result<()> {
     let registered = EventFd::new()
         .map_err(|error| Error::io("cannot make an eventfd", &error))
         .and_then(|event| {
+            let event = event.out_of_the_way();
             ctx.evfd = event.as_fd().as_raw_fd();
             ctx.ctx_id = id as u16;
             seams::kernel_newctx(ctx)?;
