@@ -13,7 +13,7 @@ pub use tas_shm::Waker;
 use tas_shm::{EventFd, ShmOffset};
 use tas_wire::{MacAddr, SeqNum};
 
-use crate::proto::{End, FlowInit};
+use crate::proto::{End, FlowInit, FlowPlace};
 use crate::types::{ContextId, CoreId, FlowId, TenantId};
 
 /// From the slow path to a core.
@@ -30,6 +30,10 @@ pub enum ToFast {
     Close(FlowId, CloseHow),
     /// Gives a flow to another context of its application.
     Move(FlowId, AppLink),
+    /// Takes a flow away from its application, at the request of another one's context if there
+    /// is one; answered by [`ToSlow::Taken`]. The flow stays without an application until it is
+    /// attached to one.
+    Take(FlowId, Option<ContextId>),
     /// The peer's Ethernet address has changed.
     RemoteMac(FlowId, MacAddr),
     /// Starts serving a context.
@@ -102,6 +106,9 @@ pub enum ToSlow {
     Released(FlowId),
     /// The old context has read all; the flow waits to be attached to the one asked for.
     Moved(FlowId, AppLink),
+    /// The application hears nothing more of this flow, and everything that it had posted is
+    /// taken.
+    Taken(FlowId, FlowPlace),
     /// The core touches nothing of this context any more.
     ContextRemoved(CoreId, ContextId),
     /// The core has all flows that this round was to bring it, and is rid of all others.

@@ -400,7 +400,7 @@ pub fn close_how(ctx: &mut FlextcpContext, conn: ConnRef, how: CloseHow) -> Resu
             Ok(())
         }
         Some(Status::Parked | Status::Adopting) => {
-            request_close(ctx, conn, CloseHow::Reset)?;
+            request_close(ctx, conn, how)?;
             conn.with(|c| c.status = Status::CloseRequested as u8);
             Ok(())
         }

@@ -2,13 +2,13 @@
 
 use tas_abi::appif::{
     AppinAcceptConn, AppinConnAdopted, AppinConnOpened, AppinMsg, AppinStatus, KernelAppin,
-    TAS_ADOPTED_RESET, TAS_ADOPTED_RXDONE, TAS_ADOPTED_TXDONE,
+    TAS_ADOPTED_RESET, TAS_ADOPTED_RXDONE, TAS_ADOPTED_TIMEDOUT, TAS_ADOPTED_TXDONE,
 };
 use tas_abi::ll::{FlextcpConnection, FlextcpContext};
 
 use crate::calls::{self, CloseHow};
 use crate::conn::{
-    self, EARLY_DATA, EARLY_FIN, RESET, Status, TX_EOS, TX_EOS_ACKED, TX_EOS_PLACED,
+    self, EARLY_DATA, EARLY_FIN, RESET, Status, TIMED_OUT, TX_EOS, TX_EOS_ACKED, TX_EOS_PLACED,
 };
 use crate::context::{self, KERNEL_ENTRY, Step};
 use crate::core_poll::deliver_early;
@@ -360,6 +360,7 @@ fn take_over(c: &mut FlextcpConnection, a: &AppinConnAdopted) {
     c.flags &= TX_EOS;
     c.flags |= flag(TAS_ADOPTED_RXDONE, EARLY_FIN)
         | flag(TAS_ADOPTED_RESET, EARLY_FIN | RESET)
+        | flag(TAS_ADOPTED_TIMEDOUT, TIMED_OUT)
         | flag(TAS_ADOPTED_TXDONE, TX_EOS | TX_EOS_PLACED);
     if a.rx_used > 0 {
         c.flags |= EARLY_DATA;

@@ -6,6 +6,7 @@ use tas_wire::TcpTemplate;
 use zerocopy::FromZeros;
 
 use super::Core;
+use super::peers::Purpose;
 use super::send::fetch_sender;
 use super::slot::{FlowSlot, Owner};
 use crate::link::{AppLink, CloseHow, FlowSetup, ToFast, ToSlow};
@@ -95,6 +96,7 @@ impl<Q: NicQueue> Core<Q> {
             ToFast::Attach(flow, link) => self.attach(flow, link),
             ToFast::Close(flow, how) => self.close(flow, how),
             ToFast::Move(flow, link) => self.begin_move(flow, link),
+            ToFast::Take(flow, by) => self.take(flow, by),
             ToFast::RemoteMac(flow, mac) => {
                 if let Some((st, slot)) = self.shared.flows.get(&mut self.token, flow.0) {
                     st.remote_mac.addr = mac.0;
@@ -160,9 +162,8 @@ impl<Q: NicQueue> Core<Q> {
         if !slot.app.installed {
             return;
         }
-        let updates_count =
-            how == CloseHow::Graceful && slot.app.owner != Owner::Backlog && !slot.app.ended;
-        if !updates_count || !self.collect(id) {
+        let updates_count = how == CloseHow::Graceful && slot.app.is_used() && !slot.app.ended;
+        if !updates_count || !self.collect(id, Purpose::Close) {
             self.finish_close(id, how);
         }
     }
@@ -173,7 +174,7 @@ impl<Q: NicQueue> Core<Q> {
             return;
         };
         let abandoned = slot.app.owner == Owner::Backlog;
-        if how == CloseHow::Graceful && !abandoned && !slot.app.ended {
+        if how == CloseHow::Graceful && slot.app.is_used() && !slot.app.ended {
             let context = slot.app.context();
             self.take_all_of(context);
         }
@@ -245,6 +246,57 @@ impl<Q: NicQueue> Core<Q> {
         slot.app.owner = Owner::Moving;
         self.moving.retain(|moving| moving.flow != id);
         self.moving.push(Moving { flow: id, to, mark });
+    }
+
+    /// Takes a flow away from its application, after all that this one has posted.
+    fn take(&mut self, id: FlowId, by: Option<ContextId>) {
+        let Some((_, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            return;
+        };
+        let app = &slot.app;
+        if !app.installed || app.owner == Owner::Orphan {
+            return;
+        }
+        if app.owner == Owner::Parked || app.ended || !self.collect(id, Purpose::Take(by)) {
+            self.finish_take(id, by);
+        }
+    }
+
+    /// Takes a flow away for which no other core has updates.
+    pub(super) fn finish_take(&mut self, id: FlowId, by: Option<ContextId>) {
+        let Some((_, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            return;
+        };
+        let former = (slot.app.owner != Owner::Parked).then(|| slot.app.context());
+        // What the new one posted when it had the flow before must not come later.
+        for context in former.into_iter().chain(by) {
+            self.take_all_of(context);
+        }
+        self.forget_early(id);
+        self.moving.retain(|moving| moving.flow != id);
+        let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            return;
+        };
+        slot.app.park();
+        let place = Flow {
+            st,
+            ext: &mut slot.ext,
+        }
+        .place();
+        self.slow.send(ToSlow::Taken(id, place));
+    }
+
+    /// Drops the updates of a flow that came before their turn, which will not come.
+    fn forget_early(&mut self, id: FlowId) {
+        let contexts = &mut self.contexts;
+        self.early.retain(|update| {
+            if update.flow == id
+                && let Some(context) = contexts.get(update.context)
+            {
+                context.early = context.early.saturating_sub(1);
+            }
+            update.flow != id
+        });
     }
 
     /// Reports the flows whose old context has read all. The slow path answers the application
@@ -440,7 +492,7 @@ impl<Q: NicQueue> Core<Q> {
             Owner::Context | Owner::Moving => {
                 owner == *context || self.contexts.same_tenant(owner, *context)
             }
-            Owner::Backlog | Owner::Orphan => false,
+            Owner::Backlog | Owner::Parked | Owner::Orphan => false,
         };
         if !slot.app.installed || !known {
             return Order::Unknown;

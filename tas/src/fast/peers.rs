@@ -31,10 +31,19 @@ pub enum Mail<F> {
     /// the round with this mark.
     Unmute(FlowId, u16),
     /// Asks for the updates that the application of a context has posted to the receiver, since
-    /// this flow is about to be closed.
+    /// this flow is about to be closed or taken away from it.
     Collect(ContextId, FlowId),
     /// They came before this.
     Collected(FlowId),
+}
+
+/// Why the updates of a flow that were posted to other cores are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// It is to be closed gracefully.
+    Close,
+    /// It is to be taken away, at the request of this context.
+    Take(Option<ContextId>),
 }
 
 /// What a flow's new core must know beside the flow's state.
@@ -48,8 +57,8 @@ pub struct Arrived {
     pub send: bool,
     /// It is on its way to another context.
     pub moving: Option<AppLink>,
-    /// A graceful close waits for updates.
-    pub closing: bool,
+    /// What waits for updates that were posted to other cores.
+    pub collecting: Option<Purpose>,
 }
 
 /// A core's ends of the rings to and from another core.

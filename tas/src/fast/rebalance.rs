@@ -20,7 +20,7 @@ use tas_abi::memif::FlowSt;
 
 use super::Core;
 use super::flows::Moving;
-use super::peers::{Arrived, Mail};
+use super::peers::{Arrived, Mail, Purpose};
 use super::slot::{FlowSlot, Owner};
 use super::steer::owner_id;
 use crate::link::{CloseHow, ToFast, ToSlow};
@@ -91,9 +91,10 @@ pub(super) struct Departed {
     mark: u16,
 }
 
-/// A flow whose graceful close waits for updates that were posted to other cores.
+/// A flow for which something waits for updates that were posted to other cores.
 pub(super) struct Collecting {
     pub flow: FlowId,
+    purpose: Purpose,
     left: usize,
 }
 
@@ -204,12 +205,16 @@ impl<Q: NicQueue> Core<Q> {
             ack: app.ack_queued,
             send: app.send_queued,
             moving: self.moving.iter().find(|m| m.flow == id).map(|m| m.to),
-            closing: self.collecting.iter().any(|c| c.flow == id),
+            collecting: self
+                .collecting
+                .iter()
+                .find(|c| c.flow == id)
+                .map(|c| c.purpose),
         };
         app.ack_queued = false;
         app.send_queued = false;
         app.notice_queued = false;
-        let told = matches!(app.owner, Owner::Context | Owner::Moving) && app.mute == 0;
+        let told = app.is_used() && app.mute == 0;
         if told && let Some(context) = self.contexts.get(app.context()) {
             let position = context.events.position();
             if !context.events.consumed_up_to(position) {
@@ -271,8 +276,10 @@ impl<Q: NicQueue> Core<Q> {
                 mark: None,
             });
         }
-        if arrived.closing {
-            self.message(ToFast::Close(id, CloseHow::Graceful));
+        match arrived.collecting {
+            Some(Purpose::Close) => self.message(ToFast::Close(id, CloseHow::Graceful)),
+            Some(Purpose::Take(by)) => self.message(ToFast::Take(id, by)),
+            None => {}
         }
         self.rebalance.arrived = true;
         self.take_held_back(id);
@@ -383,20 +390,28 @@ impl<Q: NicQueue> Core<Q> {
     }
 
     /// Asks the other cores for the updates of a flow that has been on one of them and is to be
-    /// closed. False when it has not, or they have been asked for.
-    pub(super) fn collect(&mut self, id: FlowId) -> bool {
+    /// closed or taken away. False when it has not.
+    pub(super) fn collect(&mut self, id: FlowId, purpose: Purpose) -> bool {
         let Some((_, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
             return false;
         };
         if !slot.app.moved {
             return false;
         }
-        let context = slot.app.context();
+        let mut from = vec![slot.app.context()];
+        if let Purpose::Take(Some(by)) = purpose {
+            // What that one posted when it had the flow before must not come later.
+            from.push(by);
+        }
+        self.collecting.retain(|collecting| collecting.flow != id);
         self.collecting.push(Collecting {
             flow: id,
-            left: self.peers.len(),
+            purpose,
+            left: self.peers.len() * from.len(),
         });
-        self.peers.send_all(|| Mail::Collect(context, id));
+        for context in from {
+            self.peers.send_all(|| Mail::Collect(context, id));
+        }
         true
     }
 
@@ -411,8 +426,10 @@ impl<Q: NicQueue> Core<Q> {
             collecting.left
         });
         if left == 0 {
-            self.collecting.swap_remove(place);
-            self.finish_close(id, CloseHow::Graceful);
+            match self.collecting.swap_remove(place).purpose {
+                Purpose::Close => self.finish_close(id, CloseHow::Graceful),
+                Purpose::Take(by) => self.finish_take(id, by),
+            }
         }
     }
 }
@@ -431,6 +448,7 @@ fn flow_of(message: &ToFast) -> Option<FlowId> {
         ToFast::Attach(flow, _)
         | ToFast::Close(flow, _)
         | ToFast::Move(flow, _)
+        | ToFast::Take(flow, _)
         | ToFast::RemoteMac(flow, _) => Some(*flow),
         _ => None,
     }

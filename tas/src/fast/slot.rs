@@ -39,6 +39,9 @@ pub enum Owner {
     Context,
     /// A context that is being exchanged for another one: news are kept.
     Moving,
+    /// An application that has not said by which context it goes on, if any: news are kept, and
+    /// updates refused.
+    Parked,
     /// Nobody any more: the flow finishes by itself.
     Orphan,
 }
@@ -87,10 +90,22 @@ impl AppState {
         ContextId(self.context)
     }
 
+    /// An application may post updates.
+    pub fn is_used(&self) -> bool {
+        matches!(self.owner, Owner::Context | Owner::Moving)
+    }
+
     /// Gives the flow to a context.
     pub fn attach(&mut self, context: ContextId) {
         self.context = context.0;
         self.owner = Owner::Context;
+    }
+
+    /// Takes the flow away from its application, which has been told all or will be told anew.
+    pub fn park(&mut self) {
+        self.owner = Owner::Parked;
+        self.mute = 0;
+        self.clear_news();
     }
 
     /// Lets the flow finish by itself: its news interest nobody.

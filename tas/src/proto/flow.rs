@@ -11,7 +11,7 @@ use tas_wire::SeqNum;
 use super::cc;
 use super::ext::{FlowExt, RexmitMode};
 use super::state::{Event, State};
-use super::types::{AppBump, BadBump, Bumped, FlowInit, TcpParams};
+use super::types::{AppBump, BadBump, Bumped, FlowInit, FlowPlace, TcpParams};
 use crate::types::Micros;
 
 /// Bytes that timestamps take in every segment, padding included (RFC 7323 appendix A).
@@ -205,6 +205,21 @@ impl Flow<'_> {
     pub fn tx_free(&self) -> u32 {
         let used = self.st.tx_avail.saturating_add(self.st.tx_sent);
         self.st.tx_len.saturating_sub(used)
+    }
+
+    /// How far it is.
+    #[cold]
+    #[must_use]
+    pub fn place(&self) -> FlowPlace {
+        FlowPlace {
+            rx_pos: self.st.rx_next_pos,
+            rx_used: self.rx_unread(),
+            tx_pos: ring_add(self.st.tx_next_pos, self.st.tx_avail, self.st.tx_len),
+            tx_used: self.st.tx_avail.saturating_add(self.st.tx_sent),
+            bump_seq: self.st.bump_seq,
+            rx_closed: self.rx_fin(),
+            tx_closed: self.tx_fin(),
+        }
     }
 
     /// TS.Recent, when timestamps are in use.

@@ -56,6 +56,6 @@ pub use ext::FlowExt;
 pub use flow::Flow;
 pub use state::State;
 pub use types::{
-    AppBump, BadBump, Bumped, CopyIn, End, FlowInit, Notice, Received, Segment, SegmentPlan,
-    TcpParams, TimerOutcome, TimestampInit,
+    AppBump, BadBump, Bumped, CopyIn, End, FlowInit, FlowPlace, Notice, Received, Segment,
+    SegmentPlan, TcpParams, TimerOutcome, TimestampInit,
 };

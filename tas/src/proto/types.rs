@@ -157,6 +157,25 @@ impl Notice {
     }
 }
 
+/// How far a flow is, as its application needs to know to go on with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FlowPlace {
+    /// Position in the receive ring of the next byte to arrive.
+    pub rx_pos: u32,
+    /// Bytes before it that were not handed back.
+    pub rx_used: u32,
+    /// Position in the transmit ring of the next byte to add.
+    pub tx_pos: u32,
+    /// Bytes before it that are not acknowledged, the FIN's included.
+    pub tx_used: u32,
+    /// Number that the next update must have.
+    pub bump_seq: u16,
+    /// The peer has closed its direction.
+    pub rx_closed: bool,
+    /// Our direction is closed.
+    pub tx_closed: bool,
+}
+
 /// How a flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

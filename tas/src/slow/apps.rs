@@ -1,21 +1,28 @@
 //! The sockets of applications: how they attach, and that they are gone.
 //!
 //! Two sockets serve two kinds: on `\0flexnic_os` the original's protocol with the shared region,
-//! on `\0tas` the same with a region for each application. The steps are in `doc/protocol.md`.
+//! on `\0tas` the same with a region for each application. On a third, `\0tas_join`, applications
+//! announce children made by fork, which share their regions. The steps are in `doc/protocol.md`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use tas_abi::appif::{TAS_UXSOCK_DECLARE, TAS_UXSOCK_SOCKETS, UxsockRequest, UxsockResponse};
+use tas_abi::appif::{
+    JoinAnswer, TAS_JOIN_SOCKET_PATH, TAS_JOIN_VERSION, TAS_UXSOCK_DECLARE, TAS_UXSOCK_PROCESS,
+    TAS_UXSOCK_SOCKETS, TAS_UXSOCK_TOKEN, UxsockRequest, UxsockResponse,
+};
 use tas_shm::EventFd;
-use tas_shm::fdpass::{abstract_connect, abstract_listen, peer_cred, recv_with_fds, send_with_fds};
+use tas_shm::fdpass::{
+    PeerCred, abstract_connect, abstract_listen, peer_cred, recv_with_fds, send_with_fds,
+};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::access::Access;
 use super::control::Control;
+use super::joining::{self, Announcement, Joining};
 use super::tenants::{Newcomer, TENANTS_MAX};
 use crate::types::TenantId;
 
@@ -23,6 +30,11 @@ use crate::types::TenantId;
 const LEGACY_SOCKET: &[u8] = b"\0flexnic_os";
 /// Name of the socket for applications with regions of their own.
 const SOCKET: &[u8] = b"\0tas";
+/// Name of the socket where their children are announced.
+const JOIN_SOCKET: &[u8] = TAS_JOIN_SOCKET_PATH.as_bytes();
+/// Children that are being announced at a time. Beyond it the oldest gives way, which may belong to
+/// somebody who never says a word.
+const JOINING_MAX: usize = 64;
 /// Version of the protocol on [`SOCKET`].
 const VERSION: u32 = 1;
 /// Descriptors in one message of the second step.
@@ -48,10 +60,38 @@ pub struct App {
 }
 
 impl App {
+    fn new(stream: UnixStream) -> App {
+        App {
+            stream,
+            partial: Vec::new(),
+            event: None,
+        }
+    }
+
     /// The application's socket.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// A child that is being announced.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct JoiningId(pub u64);
+
+/// Who has knocked.
+pub enum Arrival {
+    /// An application.
+    App(TenantId),
+    /// Somebody on behalf of a child.
+    Joining(JoiningId),
+}
+
+/// Where somebody knocks.
+#[derive(Clone, Copy)]
+enum Door {
+    Own,
+    Joining,
+    Legacy,
 }
 
 /// Why an application was dropped.
@@ -60,6 +100,7 @@ type Refusal = &'static str;
 /// The sockets on which applications come; there is one of each in a network namespace.
 pub struct Listeners {
     own: UnixListener,
+    joining: UnixListener,
     legacy: Option<UnixListener>,
 }
 
@@ -68,6 +109,7 @@ impl Listeners {
     pub fn bind(legacy: bool) -> Result<Listeners, ListenError> {
         Ok(Listeners {
             own: listen(SOCKET)?,
+            joining: listen(JOIN_SOCKET)?,
             legacy: if legacy {
                 Some(listen(LEGACY_SOCKET)?)
             } else {
@@ -99,6 +141,22 @@ fn listen(name: &[u8]) -> Result<UnixListener, ListenError> {
     Ok(listener)
 }
 
+fn not_admitted(peer: PeerCred) -> io::Error {
+    io::Error::other(format!(
+        "pid {} of user {} may not attach; see --shm-group, --shm-mode and --allow-uid",
+        peer.pid, peer.uid
+    ))
+}
+
+fn check_room(control: &Control) -> io::Result<()> {
+    if control.tenants().len() < TENANTS_MAX {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "{TENANTS_MAX} applications are attached"
+    )))
+}
+
 fn spare() -> Option<File> {
     File::open("/dev/null").ok()
 }
@@ -113,6 +171,8 @@ pub struct Apps {
     access: Access,
     offer: Offer,
     apps: HashMap<TenantId, App>,
+    joining: BTreeMap<JoiningId, Joining>,
+    next_joining: u64,
     /// Kept for the case that there are no more.
     spare: Option<File>,
 }
@@ -125,14 +185,20 @@ impl Apps {
             access,
             offer,
             apps: HashMap::new(),
+            joining: BTreeMap::new(),
+            next_joining: 0,
             spare: spare(),
         }
     }
 
     /// The sockets on which applications come.
     pub fn listeners(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let Listeners { own, legacy } = &self.listeners;
-        [Some(own), legacy.as_ref()]
+        let Listeners {
+            own,
+            joining,
+            legacy,
+        } = &self.listeners;
+        [Some(own), Some(joining), legacy.as_ref()]
             .into_iter()
             .flatten()
             .map(AsFd::as_fd)
@@ -148,23 +214,37 @@ impl Apps {
         self.apps.remove(&tenant);
     }
 
-    /// Takes in the applications that knock. The new ones' tenants are returned.
-    pub fn accept(&mut self, control: &mut Control) -> Vec<TenantId> {
+    /// Takes in those that knock.
+    pub fn accept(&mut self, control: &mut Control) -> Vec<Arrival> {
         let mut new = Vec::new();
-        while let Some((stream, legacy)) = self.knock() {
-            match self.greet(stream, legacy, control) {
-                Ok(tenant) => new.push(tenant),
+        while let Some((stream, door)) = self.knock() {
+            let arrival = match door {
+                Door::Own => self.greet(stream, false, control).map(Arrival::App),
+                Door::Legacy => self.greet(stream, true, control).map(Arrival::App),
+                Door::Joining => self.listen_to(stream, control).map(Arrival::Joining),
+            };
+            match arrival {
+                Ok(arrival) => new.push(arrival),
                 Err(error) => log::warn!("application refused: {error}"),
             }
         }
         new
     }
 
-    fn knock(&mut self) -> Option<(UnixStream, bool)> {
-        let Listeners { own, legacy } = &self.listeners;
-        for (listener, is_legacy) in [(Some(own), false), (legacy.as_ref(), true)] {
+    fn knock(&mut self) -> Option<(UnixStream, Door)> {
+        let Listeners {
+            own,
+            joining,
+            legacy,
+        } = &self.listeners;
+        let doors = [
+            (Some(own), Door::Own),
+            (Some(joining), Door::Joining),
+            (legacy.as_ref(), Door::Legacy),
+        ];
+        for (listener, door) in doors {
             match listener.map(UnixListener::accept) {
-                Some(Ok((stream, _))) => return Some((stream, is_legacy)),
+                Some(Ok((stream, _))) => return Some((stream, door)),
                 Some(Err(error)) if out_of_descriptors(&error) => {
                     // Whoever knocks would be announced again at once, for ever: the spare
                     // descriptor serves to let it in and send it away.
@@ -180,6 +260,86 @@ impl Apps {
         None
     }
 
+    /// Begins to listen to who announces a child.
+    fn listen_to(&mut self, stream: UnixStream, control: &Control) -> io::Result<JoiningId> {
+        stream.set_nonblocking(true)?;
+        let peer = peer_cred(stream.as_fd())?;
+        // An application may have changed its user since it was admitted.
+        if !self.access.admits(peer) && !control.tenants().has_process(peer.pid) {
+            return Err(not_admitted(peer));
+        }
+        if self.joining.len() >= JOINING_MAX {
+            self.joining.pop_first();
+        }
+        let id = JoiningId(self.next_joining);
+        self.next_joining += 1;
+        self.joining.insert(id, Joining::new(stream));
+        Ok(id)
+    }
+
+    /// The socket on which a child is announced.
+    pub fn get_joining(&self, id: JoiningId) -> Option<BorrowedFd<'_>> {
+        self.joining.get(&id).map(Joining::fd)
+    }
+
+    /// Reads what is said of a child. Its tenant when it has joined its parent's family; who makes
+    /// no sense is sent away.
+    pub fn read_joining(&mut self, id: JoiningId, control: &mut Control) -> Option<TenantId> {
+        let knows = |token| control.tenants().by_token(token).is_some();
+        let announcement = match self.joining.get_mut(&id)?.read(knows) {
+            joining::Progress::Unfinished => return None,
+            joining::Progress::Complete(announcement) => Some(announcement),
+            joining::Progress::Broken => None,
+        };
+        let stream = self.joining.remove(&id)?.into_stream();
+        match self.join(stream, &announcement?, control) {
+            Ok(tenant) => Some(tenant),
+            Err(error) => {
+                log::warn!("child refused: {error}");
+                None
+            }
+        }
+    }
+
+    fn join(
+        &mut self,
+        stream: UnixStream,
+        announcement: &Announcement,
+        control: &mut Control,
+    ) -> io::Result<TenantId> {
+        check_room(control)?;
+        let peer = peer_cred(stream.as_fd())?;
+        let child = Newcomer {
+            legacy: false,
+            pid: peer.pid,
+            uid: peer.uid,
+            low_ports: self.access.low_ports(peer),
+        };
+        let gone = || io::Error::other("its parent is gone");
+        let parent = control
+            .tenants()
+            .by_token(announcement.token)
+            .ok_or_else(gone)?;
+        let tenant = control
+            .fork(parent, child, &announcement.inherited)
+            .ok_or_else(gone)?;
+        let answer = JoinAnswer {
+            version: TAS_JOIN_VERSION,
+            reserved: 0,
+            token: control.token(tenant).unwrap_or_default(),
+        };
+        match send_with_fds(stream.as_fd(), answer.as_bytes(), &[]) {
+            Ok(sent) if sent == size_of::<JoinAnswer>() => {
+                self.apps.insert(tenant, App::new(stream));
+                Ok(tenant)
+            }
+            _ => {
+                control.leave(tenant);
+                Err(io::ErrorKind::WriteZero.into())
+            }
+        }
+    }
+
     /// The first two steps: what the application needs to know, and the cores' eventfds.
     fn greet(
         &mut self,
@@ -190,16 +350,9 @@ impl Apps {
         stream.set_nonblocking(true)?;
         let peer = peer_cred(stream.as_fd())?;
         if !self.access.admits(peer) {
-            return Err(io::Error::other(format!(
-                "pid {} of user {} may not attach; see --shm-group, --shm-mode and --allow-uid",
-                peer.pid, peer.uid
-            )));
+            return Err(not_admitted(peer));
         }
-        if control.tenants().len() >= TENANTS_MAX {
-            return Err(io::Error::other(format!(
-                "{TENANTS_MAX} applications are attached"
-            )));
-        }
+        check_room(control)?;
         let tenant = control.join(Newcomer {
             legacy,
             pid: peer.pid,
@@ -210,12 +363,7 @@ impl Apps {
             control.leave(tenant);
             return Err(error);
         }
-        let app = App {
-            stream,
-            partial: Vec::new(),
-            event: None,
-        };
-        self.apps.insert(tenant, app);
+        self.apps.insert(tenant, App::new(stream));
         Ok(tenant)
     }
 
@@ -263,7 +411,7 @@ impl Apps {
                 Ok(Progress::Request(request, event)) => {
                     app.open_context(tenant, request, event, control)
                 }
-                Ok(Progress::Declaration(kind)) => app.declare(tenant, kind, control),
+                Ok(Progress::Plain(request)) => app.plain_request(tenant, request, control),
                 Err(why) => Err(why),
             };
             if let Err(why) = progress {
@@ -289,13 +437,30 @@ impl App {
         self.answer(&answer)
     }
 
-    /// The application says what it is, beside the steps.
-    fn declare(&self, tenant: TenantId, kind: u32, control: &mut Control) -> Result<(), Refusal> {
-        let known = kind == TAS_UXSOCK_SOCKETS && control.declare_sockets(tenant);
-        let response = UxsockResponse {
-            status: u32::from(!known),
-            ..UxsockResponse::new_zeroed()
+    /// What the application says or asks beside the steps.
+    fn plain_request(
+        &self,
+        tenant: TenantId,
+        request: UxsockRequest,
+        control: &mut Control,
+    ) -> Result<(), Refusal> {
+        let mut response = UxsockResponse::new_zeroed();
+        let known = match (request.rxq_len, request.txq_len) {
+            (TAS_UXSOCK_DECLARE, TAS_UXSOCK_SOCKETS) => control.declare_sockets(tenant),
+            (TAS_UXSOCK_DECLARE, _) => false,
+            (TAS_UXSOCK_TOKEN, _) => match control.token(tenant) {
+                Some(token) => {
+                    response.app_out_off = token;
+                    true
+                }
+                None => false,
+            },
+            (_, pid) => {
+                control.set_process(tenant, pid);
+                true
+            }
         };
+        response.status = u32::from(!known);
         self.answer(response.as_bytes())
     }
 
@@ -311,12 +476,12 @@ enum Progress {
     Nothing,
     Gone,
     Request(UxsockRequest, OwnedFd),
-    /// The application says what it is.
-    Declaration(u32),
+    /// Not for a context.
+    Plain(UxsockRequest),
 }
 
-/// Reads until a request is complete. One descriptor belongs to it, no more and no less, and to a
-/// declaration none.
+/// Reads until a request is complete. One descriptor belongs to one for a context, no more and no
+/// less, and none to others.
 fn read_request(app: &mut App) -> Result<Progress, Refusal> {
     let mut buffer = [0; REQUEST_LEN];
     let room = REQUEST_LEN.saturating_sub(app.partial.len());
@@ -346,8 +511,16 @@ fn read_request(app: &mut App) -> Result<Progress, Refusal> {
     app.partial.clear();
     let request: UxsockRequest = zerocopy::transmute!(bytes);
     match app.event.take() {
-        None if request.rxq_len == TAS_UXSOCK_DECLARE => Ok(Progress::Declaration(request.txq_len)),
+        None if is_plain(&request) => Ok(Progress::Plain(request)),
         Some(event) => Ok(Progress::Request(request, event)),
         None => Err("sent a request without a descriptor"),
     }
+}
+
+/// A request that is not for a context.
+fn is_plain(request: &UxsockRequest) -> bool {
+    matches!(
+        request.rxq_len,
+        TAS_UXSOCK_DECLARE | TAS_UXSOCK_TOKEN | TAS_UXSOCK_PROCESS
+    )
 }

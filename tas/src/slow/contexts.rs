@@ -103,6 +103,15 @@ impl Context {
         self.flush();
     }
 
+    /// Adds an answer unless it waits already. Where it came before ones that were posted, the
+    /// application may have looked.
+    fn tell_once(&mut self, msg: AppinMsg) {
+        let entry = KernelAppin::from(msg);
+        if !self.waiting.contains(&entry) {
+            self.answer(msg);
+        }
+    }
+
     fn flush(&mut self) -> bool {
         let mut posted = false;
         while let Some(entry) = self.waiting.front() {
@@ -190,10 +199,34 @@ impl Contexts {
         None
     }
 
+    /// The next request of one application.
+    pub fn next_request_of(
+        &mut self,
+        tenant: TenantId,
+    ) -> Option<(ContextId, Result<AppoutMsg, ()>)> {
+        let used = self.slots.iter_mut().take(self.used).enumerate();
+        for (index, context) in used {
+            if let Some(context) = context
+                && context.tenant == tenant
+                && let Some(request) = context.request()
+            {
+                return Some((ContextId(index as u16), request));
+            }
+        }
+        None
+    }
+
     /// Answers an application; when its queue is full, as soon as there is room.
     pub fn answer(&mut self, id: ContextId, msg: AppinMsg) {
         if let Some(context) = self.get(id) {
             context.answer(msg);
+        }
+    }
+
+    /// The same, unless the same waits for room already.
+    pub fn tell_once(&mut self, id: ContextId, msg: AppinMsg) {
+        if let Some(context) = self.get(id) {
+            context.tell_once(msg);
         }
     }
 

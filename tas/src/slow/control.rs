@@ -12,7 +12,7 @@ use super::contexts::Contexts;
 use super::effects::{CoreLink, Effects, TenantRegions};
 use super::regions::{RegionId, Regions};
 use super::scale::Scaler;
-use super::tcp::{Counts, TcpControl};
+use super::tcp::{Counts, Inheritance, TcpControl};
 use super::tenants::{Newcomer, QueueConf, TenantInfo, Tenants};
 use crate::fast::Flows;
 use crate::flowtable::FlowTable;
@@ -181,6 +181,31 @@ impl Control {
         Ok(self.tenants.add(who, region, &mut self.effects))
     }
 
+    /// What an application's children name it by.
+    pub fn token(&mut self, tenant: TenantId) -> Option<u64> {
+        self.tenants.token(tenant)
+    }
+
+    /// Takes a child of an application in, which shares its region and inherits its part in
+    /// listeners and connections. None when the parent is gone.
+    pub fn fork(
+        &mut self,
+        parent: TenantId,
+        child: Newcomer,
+        inherited: &Inheritance,
+    ) -> Option<TenantId> {
+        // What the parent has asked for so far comes first.
+        self.take_requests_of(parent);
+        let child = self.tenants.fork(parent, child, &mut self.effects)?;
+        self.tcp.inherit(parent, child, inherited);
+        Some(child)
+    }
+
+    /// An application says which process it is, for messages.
+    pub fn set_process(&mut self, tenant: TenantId, pid: u32) {
+        self.tenants.set_process(tenant, pid);
+    }
+
     /// Length and descriptor of the region that an application has to itself.
     pub fn share(&self, tenant: TenantId) -> Option<(u64, BorrowedFd<'_>)> {
         match self.tenants.region(tenant)? {
@@ -298,6 +323,7 @@ impl Control {
             ToSlow::Detached(flow) => self.tcp.on_detached(effects, flow),
             ToSlow::Released(flow) => self.tcp.on_released(effects, flow),
             ToSlow::Moved(flow, link) => self.tcp.on_moved(effects, flow, link),
+            ToSlow::Taken(flow, place) => self.tcp.on_taken(effects, flow, place),
             ToSlow::ContextRemoved(_, context) => {
                 self.tenants.context_removed(context, effects);
                 self.hide_context(context);

@@ -188,6 +188,10 @@ impl World for Effects {
         self.contexts.answer(ctx, msg);
     }
 
+    fn tell_once(&mut self, ctx: ContextId, msg: AppinMsg) {
+        self.contexts.tell_once(ctx, msg);
+    }
+
     fn is_behind(&mut self, ctx: ContextId) -> bool {
         self.contexts.get(ctx).is_some_and(|c| c.is_behind())
     }

@@ -11,6 +11,7 @@ mod apps;
 mod contexts;
 mod control;
 mod effects;
+mod joining;
 mod regions;
 mod requests;
 mod scale;
@@ -35,7 +36,7 @@ pub use scale::{Scaler, ScalerParts};
 pub use stats::Statistics;
 pub use tenants::{Newcomer, QueueConf, TENANTS_MAX, Tenants};
 
-use apps::Apps;
+use apps::{Apps, Arrival, JoiningId};
 
 use crate::fast::counters::CoreCounters;
 use crate::memory::PollCycles;
@@ -65,6 +66,8 @@ mod token {
     pub const LISTENER: u64 = 2;
     /// Tenants' tokens begin here.
     pub const TENANT: u64 = 16;
+    /// Those of children that are being announced begin here.
+    pub const JOINING: u64 = 1 << 48;
 }
 
 /// What the slow path is made of.
@@ -267,6 +270,9 @@ impl SlowPath {
                 token::WAKER => rung = self.waker.event().drain(),
                 token::SIGNAL => self.stopping = true,
                 token::LISTENER => self.take_apps(),
+                joining if joining >= token::JOINING => {
+                    self.joining_event(JoiningId(joining - token::JOINING));
+                }
                 tenant => self.app_event(TenantId((tenant - token::TENANT) as u32)),
             }
         }
@@ -274,14 +280,38 @@ impl SlowPath {
     }
 
     fn take_apps(&mut self) {
-        for tenant in self.apps.accept(&mut self.control) {
-            let watched = match self.apps.get(tenant) {
-                Some(app) => watch(&self.epoll, app.fd(), token::TENANT + u64::from(tenant.0)),
-                None => Ok(()),
-            };
-            if watched.is_err() {
-                self.drop_app(tenant);
+        for arrival in self.apps.accept(&mut self.control) {
+            match arrival {
+                Arrival::App(tenant) => self.watch_app(tenant),
+                Arrival::Joining(id) => self.watch_joining(id),
             }
+        }
+    }
+
+    fn watch_app(&mut self, tenant: TenantId) {
+        let watched = match self.apps.get(tenant) {
+            Some(app) => watch(&self.epoll, app.fd(), token::TENANT + u64::from(tenant.0)),
+            None => Ok(()),
+        };
+        if watched.is_err() {
+            self.drop_app(tenant);
+        }
+    }
+
+    fn watch_joining(&mut self, id: JoiningId) {
+        if let Some(fd) = self.apps.get_joining(id) {
+            // Who is not watched is never heard, and gives way to others in time.
+            let _ = watch(&self.epoll, fd, token::JOINING + id.0);
+        }
+        self.joining_event(id);
+    }
+
+    fn joining_event(&mut self, id: JoiningId) {
+        if let Some(tenant) = self.apps.read_joining(id, &mut self.control) {
+            if let Some(app) = self.apps.get(tenant) {
+                let _ = epoll::delete(&self.epoll, app.fd());
+            }
+            self.watch_app(tenant);
         }
     }
 

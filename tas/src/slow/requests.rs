@@ -1,9 +1,8 @@
 //! What applications ask for over their queues, and how tools see their contexts.
 
 use tas_abi::appif::{
-    AppinAcceptConn, AppinConnAdopted, AppinConnInfo, AppinConnOpened, AppinMsg, AppinStatus,
-    AppoutConnOpenFrom, AppoutListenOpenAt, AppoutMsg, KERNEL_APPOUT_CLOSE_RESET,
-    KERNEL_APPOUT_LISTEN_REUSEPORT,
+    AppinConnInfo, AppinConnOpened, AppinMsg, AppinStatus, AppoutConnOpenFrom, AppoutListenOpenAt,
+    AppoutMsg, KERNEL_APPOUT_CLOSE_RESET, KERNEL_APPOUT_LISTEN_REUSEPORT,
 };
 use tas_abi::memif::{AppCtx, FLEXNIC_PL_APPCTX_NUM, PlMem};
 use tas_wire::{FlowTuple, Ipv4Addr};
@@ -13,7 +12,7 @@ use super::contexts::public_view;
 use super::control::Control;
 use super::tcp::{BufferLens, Client, ConnName, Listen, Open, World};
 use crate::link::CloseHow;
-use crate::types::ContextId;
+use crate::types::{ContextId, FlowId, TenantId};
 
 fn conn_name(opaque: u64, local: (u32, u16), remote: (u32, u16)) -> ConnName {
     let tuple = FlowTuple {
@@ -32,16 +31,25 @@ impl Control {
             let Some((context, tenant, request)) = self.effects.contexts.next_request() else {
                 return taken > 0;
             };
-            match request {
-                Ok(request) if self.tenants.speaks(tenant, &request) => {
-                    self.request(Client { tenant, context }, request);
-                }
-                _ => {
-                    self.expel(tenant, "posted a request of unknown type");
-                }
-            }
+            self.request_or_expel(Client { tenant, context }, request);
         }
         true
+    }
+
+    /// Takes all requests that an application has posted.
+    pub(super) fn take_requests_of(&mut self, tenant: TenantId) {
+        while let Some((context, request)) = self.effects.contexts.next_request_of(tenant) {
+            self.request_or_expel(Client { tenant, context }, request);
+        }
+    }
+
+    fn request_or_expel(&mut self, client: Client, request: Result<AppoutMsg, ()>) {
+        match request {
+            Ok(request) if self.tenants.speaks(client.tenant, &request) => {
+                self.request(client, request);
+            }
+            _ => self.expel(client.tenant, "posted a request of unknown type"),
+        }
     }
 
     fn request(&mut self, client: Client, request: AppoutMsg) {
@@ -100,13 +108,9 @@ impl Control {
                     .listen_close(effects, client, m.opaque, m.local_port);
             }
             AppoutMsg::AcceptConn(m) => {
-                self.tcp.accept(
-                    effects,
-                    client,
-                    m.listen_opaque,
-                    m.conn_opaque,
-                    m.local_port,
-                );
+                let (listener, conn) = (m.listen_opaque, m.conn_opaque);
+                self.tcp
+                    .accept(effects, client, listener, conn, m.local_port);
             }
             AppoutMsg::ConnOpenFrom(m) => self.open_from(client, &m),
             AppoutMsg::ListenOpenAt(m) => self.listen_at(client, &m),
@@ -119,22 +123,23 @@ impl Control {
                 };
                 effects.answer(client.context, AppinMsg::ConnInfo(info));
             }
-            AppoutMsg::ListenWatch(_) => {}
             AppoutMsg::AcceptNow(m) => {
-                let answer = AppinAcceptConn {
-                    opaque: m.conn_opaque,
-                    status: -libc::EINVAL,
-                    ..AppinAcceptConn::default()
-                };
-                effects.answer(client.context, AppinMsg::AcceptedConn(answer));
+                let (listener, conn) = (m.listen_opaque, m.conn_opaque);
+                self.tcp
+                    .accept_now(effects, client, listener, conn, m.local_port);
+            }
+            AppoutMsg::ListenWatch(m) => {
+                let on = m.on != 0;
+                self.tcp
+                    .listen_watch(effects, client, m.opaque, m.local_port, on);
             }
             AppoutMsg::ConnAdopt(m) => {
-                let answer = AppinConnAdopted {
-                    opaque: m.opaque,
-                    status: -libc::ENOTCONN,
-                    ..AppinConnAdopted::default()
-                };
-                effects.answer(client.context, AppinMsg::ConnAdopted(answer));
+                let conn = conn_name(
+                    m.opaque,
+                    (m.local_ip, m.local_port),
+                    (m.remote_ip, m.remote_port),
+                );
+                self.tcp.adopt(effects, client, conn, FlowId(m.flow_id));
             }
             AppoutMsg::ReqScale(m) => {
                 let granted = self.scaler.ask(m.num_cores, effects.now);

@@ -54,6 +54,8 @@ struct Tenant {
     leaving: bool,
     /// Its connections end as those of sockets do.
     sockets: bool,
+    /// What its children name it by, once it has asked.
+    token: Option<u64>,
     /// Times that it was complained of.
     offences: Cell<u64>,
 }
@@ -134,13 +136,46 @@ impl Tenants {
             .is_some_and(|tenant| tenant.who.low_ports)
     }
 
+    /// What an application's children name it by. None for one that shares its region with
+    /// strangers, or when the system gives no random numbers.
+    pub fn token(&mut self, tenant: TenantId) -> Option<u64> {
+        let tenant = self.list.get_mut(&tenant)?;
+        if tenant.who.legacy || tenant.leaving {
+            return None;
+        }
+        if tenant.token.is_none() {
+            tenant.token = getrandom::u64().ok();
+        }
+        tenant.token
+    }
+
+    /// The application with this token.
+    pub fn by_token(&self, token: u64) -> Option<TenantId> {
+        let mut there = self.list.iter().filter(|(_, tenant)| !tenant.leaving);
+        there
+            .find(|(_, tenant)| tenant.token == Some(token))
+            .map(|(id, _)| *id)
+    }
+
+    /// An application has this process.
+    pub fn has_process(&self, pid: u32) -> bool {
+        self.list.values().any(|tenant| tenant.who.pid == pid)
+    }
+
+    /// An application says which process it is, for messages.
+    pub fn set_process(&mut self, tenant: TenantId, pid: u32) {
+        if let Some(tenant) = self.list.get_mut(&tenant) {
+            tenant.who.pid = pid;
+        }
+    }
+
     /// The region of an application that is not leaving.
     pub fn region(&self, tenant: TenantId) -> Option<RegionId> {
         let tenant = self.list.get(&tenant)?;
         (!tenant.leaving).then_some(tenant.region)
     }
 
-    /// Takes an application in, whose region exists.
+    /// Takes an application in, whose region exists, and may be that of others.
     pub fn add(&mut self, who: Newcomer, region: RegionId, effects: &mut Effects) -> TenantId {
         while self.list.contains_key(&TenantId(self.next)) {
             self.next = self.next.wrapping_add(1);
@@ -154,10 +189,27 @@ impl Tenants {
             contexts: Vec::new(),
             leaving: false,
             sockets: false,
+            token: None,
             offences: Cell::new(0),
         };
         self.list.insert(id, tenant);
         id
+    }
+
+    /// Takes a child of an application in.
+    pub fn fork(
+        &mut self,
+        parent: TenantId,
+        child: Newcomer,
+        effects: &mut Effects,
+    ) -> Option<TenantId> {
+        let parent = self.list.get(&parent).filter(|parent| !parent.leaving)?;
+        let (region, sockets) = (parent.region, parent.sockets);
+        let child = self.add(child, region, effects);
+        if let Some(child) = self.list.get_mut(&child) {
+            child.sockets = sockets;
+        }
+        Some(child)
     }
 
     /// The applications that are not leaving, in no order.
@@ -237,7 +289,9 @@ impl Tenants {
                 return true;
             }
             effects.tenants.remove(*id);
-            effects.regions.remove(tenant.region);
+            if effects.tenants.of_region(tenant.region).is_empty() {
+                effects.regions.remove(tenant.region);
+            }
             list.remove(id);
             false
         });

@@ -5,7 +5,7 @@ use tas_abi::appif::{AppinMsg, AppinStatus};
 use tas_wire::FlowTuple;
 
 use super::TcpControl;
-use super::conn::{Conn, Named, Owner, Phase};
+use super::conn::{Conn, Named, Owner, Phase, Taking};
 use super::listeners::ListenerId;
 use super::world::{Client, ConnName, Errno, World};
 use crate::link::{AppLink, CloseHow, Ended, ToFast};
@@ -28,7 +28,7 @@ impl TcpControl {
                 self.withdraw_accept(asker, id);
                 answer_closed(w, asker, 0);
             }
-            Some(Named::Flow(flow)) => self.close_flow(w, flow, Some(asker), how),
+            Some(Named::Flow(flow)) => self.let_go(w, flow, asker, how),
             None => answer_closed(w, asker, Errno::NOTCONN.status()),
         }
     }
@@ -38,6 +38,9 @@ impl TcpControl {
         if let Some(Conn::Flow(flow)) = self.conns.get(&conn.tuple)
             && self.owns(client, conn.opaque, *flow)
         {
+            return Some(Named::Flow(*flow));
+        }
+        if let Some(flow) = self.held.get(&(client.tenant, conn.opaque)) {
             return Some(Named::Flow(*flow));
         }
         self.names.get(&(client.context, conn.opaque)).copied()
@@ -64,7 +67,7 @@ impl TcpControl {
     }
 
     /// Tells a flow's core that the application lets go.
-    fn close_flow(
+    pub(super) fn close_flow(
         &mut self,
         w: &mut impl World,
         flow: FlowId,
@@ -83,7 +86,7 @@ impl TcpControl {
         w.send(core, ToFast::Close(flow, how));
     }
 
-    fn forget_owners(&mut self, flow: FlowId, phase: Phase) {
+    pub(super) fn forget_owners(&mut self, flow: FlowId, phase: Phase) {
         match phase {
             Phase::Waiting(id) => {
                 if let Some(listener) = self.listeners.get_mut(id) {
@@ -95,7 +98,8 @@ impl TcpControl {
                 self.forget_name(from, Named::Flow(flow));
                 self.forget_name(to, Named::Flow(flow));
             }
-            Phase::Closing(_) => {}
+            Phase::Taking(Taking { to: Some(to), .. }) => self.forget_name(to, Named::Flow(flow)),
+            Phase::Taking(_) | Phase::Parked | Phase::Closing(_) => {}
         }
     }
 
@@ -156,10 +160,10 @@ impl TcpControl {
         let Some(record) = self.flows.get_mut(&flow) else {
             return;
         };
-        if record.ended {
+        if record.end.is_some() {
             return;
         }
-        record.ended = true;
+        record.end = Some(ended.end);
         let (tuple, phase) = (record.tuple, record.phase);
         self.free_tuple(w, &tuple, flow);
         self.begin_time_wait(&tuple, &ended, w.now());
@@ -193,10 +197,13 @@ impl TcpControl {
         let Some(record) = self.flows.remove(&flow) else {
             return;
         };
-        if !record.ended {
+        if record.end.is_none() {
             self.free_tuple(w, &record.tuple, flow);
         }
         self.forget_owners(flow, record.phase);
+        for holder in &record.holders {
+            self.held.remove(&(holder.tenant, holder.opaque));
+        }
         self.release(w, record.tenant, flow, &record.buffers);
     }
 
@@ -221,7 +228,7 @@ impl TcpControl {
                 }
                 !gone(accept.client)
             });
-            if gone(listener.client) {
+            if listener.is_lost(&gone) {
                 closed.push(id);
             }
         }
@@ -231,6 +238,7 @@ impl TcpControl {
         for id in closed {
             self.close_listener(w, id);
         }
+        self.listeners.drop_holders(&gone);
         let opening: Vec<FlowTuple> = self
             .conns
             .iter()
@@ -243,7 +251,7 @@ impl TcpControl {
         let flows: Vec<FlowId> = self
             .flows
             .iter()
-            .filter(|(_, record)| record.phase.concerns(&gone))
+            .filter(|(_, record)| record.concerns(&gone))
             .map(|(flow, _)| *flow)
             .collect();
         for flow in flows {
@@ -258,9 +266,15 @@ impl TcpControl {
         flow: FlowId,
         gone: &impl Fn(Client) -> bool,
     ) {
+        if self.lose_holders(w, flow, gone) {
+            return;
+        }
         let Some(record) = self.flows.get_mut(&flow) else {
             return;
         };
+        if let Phase::Waiting(_) = record.phase {
+            return self.account_waiting(flow);
+        }
         if let Phase::Closing(asker) = &mut record.phase {
             // Already on its way: there is only nobody left to be answered.
             *asker = None;
@@ -275,7 +289,7 @@ impl TcpControl {
     }
 }
 
-fn answer_closed(w: &mut impl World, asker: Owner, status: i32) {
+pub(super) fn answer_closed(w: &mut impl World, asker: Owner, status: i32) {
     let answer = AppinStatus {
         opaque: asker.opaque,
         status,

@@ -5,6 +5,8 @@ use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SeqNum};
 
 use super::listeners::ListenerId;
 use super::world::Client;
+use crate::link::CloseHow;
+use crate::proto::End;
 use crate::proto::handshake::Handshake;
 use crate::types::{CoreId, FlowGroup, FlowId, Micros, TenantId};
 
@@ -103,8 +105,33 @@ pub(super) struct FlowRecord {
     pub iss: SeqNum,
     pub irs: SeqNum,
     /// TCP is done with it and the tuple may belong to another connection.
-    pub ended: bool,
+    pub end: Option<End>,
     pub phase: Phase,
+    /// The processes that hold it, if a process that held it has forked. Otherwise none: the
+    /// phase says whose it is.
+    pub holders: Vec<Holder>,
+}
+
+impl FlowRecord {
+    /// Whether a client for which `gone` holds has part in the flow, or its memory counts as that
+    /// client's while it waits to be accepted.
+    pub(super) fn concerns(&self, gone: impl Fn(Client) -> bool) -> bool {
+        let waits = matches!(self.phase, Phase::Waiting(_));
+        let memory = Holder {
+            tenant: self.tenant,
+            opaque: 0,
+        };
+        self.phase.concerns(&gone)
+            || self.holders.iter().any(|holder| gone(holder.client()))
+            || waits && gone(memory.client())
+    }
+}
+
+/// A process that holds a shared connection, and its word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub tenant: TenantId,
+    pub opaque: u64,
 }
 
 /// How an installed flow and its application stand to each other.
@@ -116,15 +143,47 @@ pub(super) enum Phase {
     Attached(Owner),
     /// On its way from one context to another.
     Moving { from: Owner, to: Owner },
+    /// On its way from one process to another, or to none.
+    Taking(Taking),
+    /// Held, and used by nobody.
+    Parked,
     /// The core was told to close it; the owner, if any is left, waits for the answer.
     Closing(Option<Owner>),
 }
 
+/// A shared flow that its core takes from its user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taking {
+    /// The former user, if it is there to be told.
+    pub from: Option<Owner>,
+    /// It has let go, and waits for the answer to that.
+    pub from_closes: bool,
+    /// Who is to use it.
+    pub to: Option<Owner>,
+    /// All have let go meanwhile.
+    pub finish: Option<Finish>,
+}
+
+/// A close that waits for the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Finish {
+    pub asker: Option<Owner>,
+    pub how: CloseHow,
+}
+
+impl Taking {
+    fn owners(&self) -> impl Iterator<Item = Owner> {
+        let asker = self.finish.and_then(|finish| finish.asker);
+        [self.from, self.to, asker].into_iter().flatten()
+    }
+}
+
 impl Phase {
     /// Whether a client for which `gone` holds has part in the flow.
-    pub(super) fn concerns(&self, gone: impl Fn(Client) -> bool) -> bool {
+    fn concerns(&self, gone: impl Fn(Client) -> bool) -> bool {
         match self {
-            Phase::Waiting(_) | Phase::Closing(None) => false,
+            Phase::Waiting(_) | Phase::Parked | Phase::Closing(None) => false,
+            Phase::Taking(taking) => taking.owners().any(|owner| gone(owner.client)),
             Phase::Attached(owner) | Phase::Closing(Some(owner)) => gone(owner.client),
             Phase::Moving { from, to } => gone(from.client) || gone(to.client),
         }

@@ -56,7 +56,7 @@ impl TcpControl {
             self.ids.give_back(flow);
             return None;
         };
-        *self.tenants.entry(tenant).or_default() += 1;
+        self.count_buffers(tenant);
         Some((
             flow,
             Buffers {
@@ -79,6 +79,14 @@ impl TcpControl {
         w.free(tenant, buffers.rx, buffers.rx_len);
         w.free(tenant, buffers.tx, buffers.tx_len);
         self.ids.give_back(flow);
+        self.discount_buffers(tenant);
+    }
+
+    pub(super) fn count_buffers(&mut self, tenant: TenantId) {
+        *self.tenants.entry(tenant).or_default() += 1;
+    }
+
+    pub(super) fn discount_buffers(&mut self, tenant: TenantId) {
         if let Some(used) = self.tenants.get_mut(&tenant) {
             *used = used.saturating_sub(1);
             if *used == 0 {
@@ -152,8 +160,9 @@ impl TcpControl {
                 neighbour: install.neighbour,
                 iss: agreed.iss,
                 irs: agreed.irs,
-                ended: false,
+                end: None,
                 phase,
+                holders: Vec::new(),
             },
         );
         true

@@ -6,7 +6,7 @@ use tas_wire::{FlowTuple, Ipv4Addr};
 
 use super::conn::Owner;
 use super::world::{BufferLens, Client, Listen};
-use crate::types::{FlowId, TenantId};
+use crate::types::{ContextId, FlowId, TenantId};
 
 /// Longest backlog.
 const MAX_BACKLOG: u32 = 4096;
@@ -21,10 +21,59 @@ const MAX_LISTENERS: usize = 131_072;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(super) struct ListenerId(u64);
 
+/// A process that holds a listener: it opened it, or is a child of one that holds it.
+pub(super) struct Holder {
+    pub tenant: TenantId,
+    /// Its word for the listener.
+    pub opaque: u64,
+    /// The context that opened it.
+    opener: Option<ContextId>,
+    news: News,
+}
+
+/// Which contexts of a holder are told of connections that wait.
+enum News {
+    /// That which opened the listener, of each connection.
+    Opener,
+    /// Those that asked, that some wait.
+    Watchers(Vec<ContextId>),
+}
+
+/// Whom to tell of a connection that waits.
+pub(super) struct Watcher {
+    pub context: ContextId,
+    /// The holder's word for the listener.
+    pub opaque: u64,
+    /// Of each connection.
+    pub counts: bool,
+}
+
+impl Holder {
+    fn watchers(&self) -> impl Iterator<Item = Watcher> {
+        let (contexts, counts) = match &self.news {
+            News::Opener => (self.opener.as_slice(), true),
+            News::Watchers(contexts) => (contexts.as_slice(), false),
+        };
+        contexts.iter().map(move |context| Watcher {
+            context: *context,
+            opaque: self.opaque,
+            counts,
+        })
+    }
+
+    fn is_gone(&self, gone: &impl Fn(Client) -> bool) -> bool {
+        gone(Client {
+            tenant: self.tenant,
+            // A child has the listener in no context.
+            context: self.opener.unwrap_or(ContextId(u16::MAX)),
+        })
+    }
+}
+
 /// One listener.
 pub(super) struct Listener {
-    pub client: Client,
-    pub opaque: u64,
+    /// At least one, the first the longest.
+    holders: Vec<Holder>,
     /// `None`: all addresses.
     pub ip: Option<Ipv4Addr>,
     pub port: u16,
@@ -41,6 +90,54 @@ pub(super) struct Listener {
 }
 
 impl Listener {
+    /// The process whose memory its connections take.
+    pub(super) fn tenant(&self) -> Option<TenantId> {
+        self.holders.first().map(|holder| holder.tenant)
+    }
+
+    /// It is held by several processes.
+    pub(super) fn is_shared(&self) -> bool {
+        self.holders.len() > 1
+    }
+
+    /// All that hold it are gone.
+    pub(super) fn is_lost(&self, gone: &impl Fn(Client) -> bool) -> bool {
+        self.holders.iter().all(|holder| holder.is_gone(gone))
+    }
+
+    /// Whom to tell of a connection that waits.
+    pub(super) fn watchers(&self) -> Vec<Watcher> {
+        self.holders.iter().flat_map(Holder::watchers).collect()
+    }
+
+    /// Has a context of a holder told of connections that wait, or no longer.
+    pub(super) fn watch(&mut self, client: Client, opaque: u64, on: bool) {
+        let named =
+            |holder: &&mut Holder| holder.tenant == client.tenant && holder.opaque == opaque;
+        let Some(holder) = self.holders.iter_mut().find(named) else {
+            return;
+        };
+        if let News::Opener = holder.news {
+            holder.news = News::Watchers(Vec::new());
+        }
+        if let News::Watchers(contexts) = &mut holder.news {
+            contexts.retain(|context| *context != client.context);
+            if on {
+                contexts.push(client.context);
+            }
+        }
+    }
+
+    /// The accept requests of a process, which are taken out.
+    pub(super) fn withdraw(&mut self, tenant: TenantId) -> Vec<Owner> {
+        let (withdrawn, kept): (VecDeque<Owner>, VecDeque<Owner>) = self
+            .accepts
+            .drain(..)
+            .partition(|accept| accept.client.tenant == tenant);
+        self.accepts = kept;
+        Vec::from(withdrawn)
+    }
+
     /// Whether one more connection can be taken.
     pub(super) fn has_room(&self) -> bool {
         !self.accepts.is_empty() || self.ready.len() < self.backlog
@@ -73,6 +170,15 @@ impl Listener {
     }
 }
 
+fn discount(by_tenant: &mut HashMap<TenantId, u64>, tenant: TenantId) {
+    if let Some(count) = by_tenant.get_mut(&tenant) {
+        *count -= 1;
+        if *count == 0 {
+            by_tenant.remove(&tenant);
+        }
+    }
+}
+
 /// Why a listener cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -98,14 +204,14 @@ impl Listeners {
         client: Client,
         listen: &Listen,
         lens: BufferLens,
-        may_share: impl Fn(Client) -> bool,
+        may_share: impl Fn(TenantId) -> bool,
     ) -> Result<ListenerId, Refusal> {
         if self.by_id.len() >= MAX_LISTENERS {
             return Err(Refusal::TooMany);
         }
         let shares = |other: &Listener| {
-            !other.overlaps(listen.ip)
-                || (listen.reuseport && other.reuseport && may_share(other.client))
+            let shared = listen.reuseport && other.reuseport;
+            !other.overlaps(listen.ip) || (shared && other.tenant().is_none_or(&may_share))
         };
         let ids = self.by_port.get(&listen.port).into_iter().flatten();
         if !ids.filter_map(|id| self.by_id.get(id)).all(shares) {
@@ -118,8 +224,12 @@ impl Listeners {
         self.by_id.insert(
             id,
             Listener {
-                client,
-                opaque: listen.opaque,
+                holders: vec![Holder {
+                    tenant: client.tenant,
+                    opaque: listen.opaque,
+                    opener: Some(client.context),
+                    news: News::Opener,
+                }],
                 ip: listen.ip,
                 port: listen.port,
                 lens,
@@ -136,11 +246,8 @@ impl Listeners {
     /// Takes a listener out; what it held is the caller's business.
     pub(super) fn close(&mut self, id: ListenerId) -> Option<Listener> {
         let listener = self.by_id.remove(&id)?;
-        if let Some(count) = self.by_tenant.get_mut(&listener.client.tenant) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_tenant.remove(&listener.client.tenant);
-            }
+        for holder in &listener.holders {
+            discount(&mut self.by_tenant, holder.tenant);
         }
         if let Some(ids) = self.by_port.get_mut(&listener.port) {
             ids.retain(|other| *other != id);
@@ -171,15 +278,59 @@ impl Listeners {
         at(Some(ip)).or_else(|| at(None))
     }
 
+    /// A child holds a listener that its parent has by this word.
+    pub(super) fn share(&mut self, parent: TenantId, child: TenantId, opaque: u64, port: u16) {
+        let holds = |listener: &Listener, tenant: TenantId| {
+            let mut holders = listener.holders.iter();
+            holders.any(|holder| holder.tenant == tenant && holder.opaque == opaque)
+        };
+        for id in self.by_port.get(&port).into_iter().flatten() {
+            if let Some(listener) = self.by_id.get_mut(id)
+                && holds(listener, parent)
+                && !holds(listener, child)
+            {
+                listener.holders.push(Holder {
+                    tenant: child,
+                    opaque,
+                    opener: None,
+                    news: News::Watchers(Vec::new()),
+                });
+                *self.by_tenant.entry(child).or_default() += 1;
+            }
+        }
+    }
+
+    /// A process no longer holds a listener that others hold.
+    pub(super) fn drop_holder(&mut self, id: ListenerId, tenant: TenantId) {
+        if let Some(listener) = self.by_id.get_mut(&id) {
+            listener.holders.retain(|holder| holder.tenant != tenant);
+            discount(&mut self.by_tenant, tenant);
+        }
+    }
+
+    /// Processes are gone, but not all that hold the listeners.
+    pub(super) fn drop_holders(&mut self, gone: &impl Fn(Client) -> bool) {
+        for listener in self.by_id.values_mut() {
+            let by_tenant = &mut self.by_tenant;
+            listener.holders.retain(|holder| {
+                let gone = holder.is_gone(gone);
+                if gone {
+                    discount(by_tenant, holder.tenant);
+                }
+                !gone
+            });
+        }
+    }
+
     /// The listener that an application means: its own context's if there are several of that
     /// name in the tenant.
     pub(super) fn named(&self, client: Client, opaque: u64, port: u16) -> Option<ListenerId> {
-        let meant = |id: &&ListenerId| {
-            self.by_id
-                .get(id)
-                .is_some_and(|l| l.opaque == opaque && l.client.tenant == client.tenant)
+        let holder = |id: &ListenerId| {
+            let mut holders = self.by_id.get(id)?.holders.iter();
+            holders.find(|holder| holder.opaque == opaque && holder.tenant == client.tenant)
         };
-        let own = |id: &&ListenerId| self.by_id.get(id).is_some_and(|l| l.client == client);
+        let meant = |id: &&ListenerId| holder(id).is_some();
+        let own = |id: &&ListenerId| holder(id).is_some_and(|h| h.opener == Some(client.context));
         let mut ids = self.by_port.get(&port)?.iter().filter(meant);
         ids.clone().find(own).or_else(|| ids.next()).copied()
     }

@@ -13,6 +13,7 @@ mod arp;
 mod close;
 mod conn;
 mod counts;
+mod family;
 mod frames;
 mod ids;
 mod install;
@@ -42,6 +43,7 @@ use std::collections::HashMap;
 use tas_wire::{ChecksumMode, FlowTuple, MacAddr, SegmentFields, TcpTemplate};
 
 pub use counts::Counts;
+pub use family::Inheritance;
 pub use world::{
     BufferLens, Client, ConnName, Errno, Listen, Open, Secrets, TcpControlConfig, World,
 };
@@ -70,6 +72,8 @@ pub struct TcpControl {
     flows: HashMap<FlowId, FlowRecord>,
     listeners: Listeners,
     names: HashMap<(ContextId, u64), Named>,
+    /// Flows that several processes hold, by each one's word.
+    held: HashMap<(TenantId, u64), FlowId>,
     /// Buffers in use by tenant.
     tenants: HashMap<TenantId, u64>,
     arp: ArpCache,
@@ -93,6 +97,7 @@ impl TcpControl {
             flows: HashMap::new(),
             listeners: Listeners::default(),
             names: HashMap::new(),
+            held: HashMap::new(),
             tenants: HashMap::new(),
             arp: ArpCache::new(cfg.arp_timeout, cfg.arp_timeout_max),
             timers: Timers::default(),

@@ -58,7 +58,7 @@ impl TcpControl {
     /// Tells the cores of a neighbour's new address.
     fn update_flows(&mut self, w: &mut impl World, ip: Ipv4Addr, mac: MacAddr) {
         for (flow, record) in &mut self.flows {
-            if record.neighbour == Some(ip) && record.mac != mac && !record.ended {
+            if record.neighbour == Some(ip) && record.mac != mac && record.end.is_none() {
                 record.mac = mac;
                 w.send(w.core(record.group), ToFast::RemoteMac(*flow, mac));
             }

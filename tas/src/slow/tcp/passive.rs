@@ -6,12 +6,19 @@ use tas_wire::{FlowTuple, SeqNum, TcpFlags, TcpPacket};
 use super::TcpControl;
 use super::conn::{Conn, HalfOpen, Named, Owner, Phase};
 use super::install::Install;
-use super::listeners::{ListenerId, Refusal};
+use super::listeners::{Listener, ListenerId, Refusal};
 use super::routes::Via;
 use super::world::{Client, Errno, Listen, World};
 use crate::link::{CloseHow, ToFast};
 use crate::proto::handshake::{Agreed, Handshake, Outcome, is_opening};
 use crate::types::{CoreId, FlowId};
+
+/// Whether who asks to accept waits for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    Waits,
+    None,
+}
 
 impl TcpControl {
     /// Opens a listener; answered by `StatusListenOpen`. Whether the application may have the
@@ -53,7 +60,7 @@ impl TcpControl {
             return Err(Errno::ADDRNOTAVAIL);
         }
         let lens = self.cfg.lens(listen.buffers);
-        let may_share = |other: Client| w.may_share_port(client.tenant, other.tenant);
+        let may_share = |other| w.may_share_port(client.tenant, other);
         match self.listeners.open(client, listen, lens, may_share) {
             Ok(_) => Ok(()),
             Err(Refusal::InUse) => Err(Errno::ADDRINUSE),
@@ -62,17 +69,68 @@ impl TcpControl {
     }
 
     /// Closes a listener; answered by `StatusListenClose`. Its backlog is reset, and accept
-    /// requests that wait are answered with an error.
+    /// requests that wait are answered with an error. If other processes hold it too, the
+    /// application only lets go of it.
     pub fn listen_close(&mut self, w: &mut impl World, client: Client, opaque: u64, port: u16) {
         let status = match self.listeners.named(client, opaque, port) {
             Some(id) => {
-                self.close_listener(w, id);
+                self.let_go_of_listener(w, id, client);
                 0
             }
             None => Errno::INVAL.status(),
         };
         let answer = AppinStatus { opaque, status };
         w.answer(client.context, AppinMsg::StatusListenClose(answer));
+    }
+
+    fn let_go_of_listener(&mut self, w: &mut impl World, id: ListenerId, client: Client) {
+        match self.listeners.get_mut(id) {
+            Some(listener) if listener.is_shared() => {
+                let withdrawn = listener.withdraw(client.tenant);
+                self.listeners.drop_holder(id, client.tenant);
+                for accept in withdrawn {
+                    self.refuse_accept(w, id, accept, Errno::CONNABORTED);
+                }
+                self.account_backlog(id);
+            }
+            _ => self.close_listener(w, id),
+        }
+    }
+
+    /// The memory of connections that wait counts as that of a process which holds the listener.
+    fn account_backlog(&mut self, id: ListenerId) {
+        let waiting: Vec<FlowId> = match self.listeners.get(id) {
+            Some(listener) => listener.ready.iter().copied().collect(),
+            None => return,
+        };
+        for flow in waiting {
+            self.account_waiting(flow);
+        }
+    }
+
+    /// Has a context told of connections that wait at a listener, or no longer; at once if some
+    /// do.
+    pub fn listen_watch(
+        &mut self,
+        w: &mut impl World,
+        client: Client,
+        opaque: u64,
+        port: u16,
+        on: bool,
+    ) {
+        let Some(id) = self.listeners.named(client, opaque, port) else {
+            return;
+        };
+        let Some(listener) = self.listeners.get_mut(id) else {
+            return;
+        };
+        listener.watch(client, opaque, on);
+        if let Some(flow) = listener.ready.front()
+            && let Some(record) = self.flows.get(flow)
+            && on
+        {
+            w.tell_once(client.context, newconn(opaque, &record.tuple));
+        }
     }
 
     pub(super) fn close_listener(&mut self, w: &mut impl World, id: ListenerId) {
@@ -106,7 +164,35 @@ impl TcpControl {
             client,
             opaque: conn_opaque,
         };
-        let Some(id) = self.listeners.named(client, listen_opaque, port) else {
+        self.ask(w, owner, listen_opaque, port, Patience::Waits);
+    }
+
+    /// The same for a connection that waits already; fails with EAGAIN when none does.
+    pub fn accept_now(
+        &mut self,
+        w: &mut impl World,
+        client: Client,
+        listen_opaque: u64,
+        conn_opaque: u64,
+        port: u16,
+    ) {
+        let owner = Owner {
+            client,
+            opaque: conn_opaque,
+        };
+        self.ask(w, owner, listen_opaque, port, Patience::None);
+    }
+
+    fn ask(
+        &mut self,
+        w: &mut impl World,
+        owner: Owner,
+        listener: u64,
+        port: u16,
+        patience: Patience,
+    ) {
+        let client = owner.client;
+        let Some(id) = self.listeners.named(client, listener, port) else {
             return answer_refused(w, owner, Errno::INVAL);
         };
         let Some(listener) = self.listeners.get_mut(id) else {
@@ -114,8 +200,9 @@ impl TcpControl {
         };
         match listener.ready.pop_front() {
             Some(flow) => self.attach(w, flow, owner),
+            None if patience == Patience::None => answer_refused(w, owner, Errno::AGAIN),
             None if listener.ask(owner) => {
-                let key = (client.context, conn_opaque);
+                let key = (client.context, owner.opaque);
                 self.names.insert(key, Named::Accepting(id));
             }
             None => answer_refused(w, owner, Errno::NOBUFS),
@@ -129,6 +216,7 @@ impl TcpControl {
         };
         record.phase = Phase::Attached(owner);
         w.send(w.core(record.group), ToFast::Attach(flow, owner.link()));
+        self.account(flow, owner.client.tenant);
         self.announce_accepted(w, flow, owner);
     }
 
@@ -199,7 +287,7 @@ impl TcpControl {
         let Some(listener) = self.listeners.get(id) else {
             return false;
         };
-        if !listener.has_room() || w.is_behind(listener.client.context) {
+        if !listener.has_room() || is_behind(w, listener) {
             return false;
         }
         if let Some(oldest) = listener.surplus() {
@@ -248,12 +336,15 @@ impl TcpControl {
         let Some(listener) = self.listeners.get(id) else {
             return false;
         };
-        if !listener.has_room() || w.is_behind(listener.client.context) {
+        if !listener.has_room() || is_behind(w, listener) {
             self.counts.backlog_full += 1;
             return false;
         }
-        let (tenant, lens) = (listener.client.tenant, listener.lens);
-        let accept = listener.accepts.front().copied();
+        let (accept, lens) = (listener.accepts.front().copied(), listener.lens);
+        let accepting = accept.map(|accept| accept.client.tenant);
+        let Some(tenant) = accepting.or_else(|| listener.tenant()) else {
+            return false;
+        };
         let Some((flow, buffers)) = self.reserve(w, tenant, lens) else {
             self.counts.no_buffers += 1;
             return false;
@@ -283,12 +374,14 @@ impl TcpControl {
                 }
                 None => {
                     listener.ready.push_back(flow);
-                    let news = AppinListenNewconn {
-                        opaque: listener.opaque,
-                        remote_ip: tuple.remote_ip.to_bits(),
-                        remote_port: tuple.remote_port,
-                    };
-                    w.answer(listener.client.context, AppinMsg::ListenNewconn(news));
+                    for watcher in listener.watchers() {
+                        let news = newconn(watcher.opaque, tuple);
+                        if watcher.counts {
+                            w.answer(watcher.context, news);
+                        } else {
+                            w.tell_once(watcher.context, news);
+                        }
+                    }
                 }
             }
         }
@@ -330,6 +423,22 @@ impl TcpControl {
         self.neighbour_towards(tuple)
             .and_then(|ip| self.arp.peek(ip))
     }
+}
+
+/// Whether so much waits for an application that counts the connections of a listener that there
+/// should be no more of them. Who only wants to know that some wait holds nobody up.
+fn is_behind(w: &mut impl World, listener: &Listener) -> bool {
+    let watchers = listener.watchers();
+    let mut counting = watchers.iter().filter(|watcher| watcher.counts);
+    counting.any(|watcher| w.is_behind(watcher.context))
+}
+
+fn newconn(opaque: u64, tuple: &FlowTuple) -> AppinMsg {
+    AppinMsg::ListenNewconn(AppinListenNewconn {
+        opaque,
+        remote_ip: tuple.remote_ip.to_bits(),
+        remote_port: tuple.remote_port,
+    })
 }
 
 fn answer_refused(w: &mut impl World, accept: Owner, errno: Errno) {

@@ -30,6 +30,10 @@ pub trait World {
     fn pass_slot(&mut self, flow: FlowId, core: CoreId);
     /// Answers an application; never lost. A context that is gone gets nothing.
     fn answer(&mut self, ctx: ContextId, msg: AppinMsg);
+    /// Tells an application something that it need not be told twice before it looks.
+    fn tell_once(&mut self, ctx: ContextId, msg: AppinMsg) {
+        self.answer(ctx, msg);
+    }
     /// Whether so many answers wait for an application that it should get no further events:
     /// connections that nobody asked for are held back then.
     fn is_behind(&mut self, _ctx: ContextId) -> bool {
@@ -154,6 +158,10 @@ impl Errno {
     pub const INVAL: Errno = Errno(-libc::EINVAL);
     /// There is no such connection.
     pub const NOTCONN: Errno = Errno(-libc::ENOTCONN);
+    /// Nothing waits, or another was faster.
+    pub const AGAIN: Errno = Errno(-libc::EAGAIN);
+    /// It is so already.
+    pub const ALREADY: Errno = Errno(-libc::EALREADY);
     /// The listener was closed under an accept request.
     pub const CONNABORTED: Errno = Errno(-libc::ECONNABORTED);
 
