@@ -18,16 +18,26 @@ use crate::{Result, names};
 /// # Errors
 /// As connect(2).
 pub fn connect(fd: c_int, to: SocketAddrV4) -> Result<()> {
-    begin(fd, to)?;
-    let until = |locked: &mut Locked| {
+    attempt(fd, to, |locked| {
         if locked.socket().nonblocking() {
             Until::Now
         } else {
             Until::after(locked.state().options.send_timeout)
         }
-    };
-    let done = operation::run(fd, until, OnSignal::Restart, outcome);
-    match done {
+    })
+}
+
+/// Begins to connect and does not wait.
+///
+/// # Errors
+/// `EINPROGRESS`, and as connect(2).
+pub fn connect_now(fd: c_int, to: SocketAddrV4) -> Result<()> {
+    attempt(fd, to, |_| Until::Now)
+}
+
+fn attempt(fd: c_int, to: SocketAddrV4, until: fn(&mut Locked) -> Until) -> Result<()> {
+    begin(fd, to)?;
+    match operation::run(fd, until, OnSignal::Restart, outcome) {
         Err(Errno::AGAIN) => Err(Errno::INPROGRESS),
         done => done,
     }

@@ -8,6 +8,7 @@ use tas_ll::{ConnRef, Event, ListenerRef, calls};
 use crate::engine::Home;
 use crate::ffi::cell::Token;
 use crate::ffi::user::copy_out;
+use crate::options::{self, Info};
 use crate::ready::{self, IN, OUT, RDHUP};
 use crate::socket::{Phase, SOCKETS, Socket, State};
 
@@ -53,6 +54,16 @@ fn moved(home: &mut Home, conn: ConnRef, status: i16) {
     }
 }
 
+/// The service's answer to how a connection is doing.
+pub fn info(home: &mut Home, conn: ConnRef, info: Info) {
+    let (_, token) = home.parts();
+    let state = Socket::of_conn(conn).state(token);
+    state.info = Some(info);
+    for waiter in &state.waiters {
+        waiter.tell();
+    }
+}
+
 /// The peer's FIN, or its RST: then what has arrived must be rescued before the
 /// buffer goes with the connection.
 fn peer_closed(home: &mut Home, conn: ConnRef) {
@@ -87,13 +98,16 @@ fn over(socket: &'static Socket, state: &mut State, error: Errno) {
 /// The answer to connect.
 fn opened(home: &mut Home, conn: ConnRef, status: i16) {
     let socket = Socket::of_conn(conn);
-    let (_, token) = home.parts();
+    let (ctx, token) = home.parts();
     let state = socket.state(token);
     if state.phase != Phase::Connecting {
         return;
     }
     if status == 0 {
         state.phase = Phase::Connected;
+        if let Some(ctx) = ctx {
+            options::hand_over(ctx, conn, state);
+        }
     } else {
         state.error = Some(Errno::from_raw_os_error(i32::from(status).saturating_neg()));
         state.phase = Phase::Over;
@@ -104,12 +118,15 @@ fn opened(home: &mut Home, conn: ConnRef, status: i16) {
 /// The answer to an accept request: the connection waits for its program.
 fn accepted(home: &mut Home, conn: ConnRef, status: i16) {
     let socket = Socket::of_conn(conn);
-    let (_, token) = home.parts();
+    let (ctx, token) = home.parts();
     let state = socket.state(token);
     let listener = state.listener.and_then(|number| SOCKETS.get(number));
     let closing = state.phase == Phase::Closing;
     if status == 0 && !closing {
         state.phase = Phase::Connected;
+        if let Some(ctx) = ctx {
+            options::hand_over(ctx, conn, state);
+        }
         let bits = conn.with(|c| ready::compute(state, c));
         socket.set_ready(bits);
     }

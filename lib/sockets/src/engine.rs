@@ -212,15 +212,18 @@ impl Home {
             let Some(ctx) = &mut self.ctx else {
                 return any;
             };
-            let events = ctx.poll();
-            let count = events.len();
-            for event in &events {
+            let batch = ctx.poll();
+            let count = batch.events.len();
+            for event in &batch.events {
                 dispatch::event(self, *event);
             }
-            if let Some(ctx) = &mut self.ctx {
-                ctx.done(events);
+            for (conn, info) in &batch.infos {
+                dispatch::info(self, *conn, *info);
             }
-            any |= count > 0;
+            any |= count + batch.infos.len() > 0;
+            if let Some(ctx) = &mut self.ctx {
+                ctx.done(batch);
+            }
             if count < EVENTS {
                 return any;
             }

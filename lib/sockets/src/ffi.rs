@@ -3,9 +3,14 @@
 pub mod address;
 mod calls;
 pub mod cell;
+mod compat;
 mod data;
+pub mod kernel;
+mod messages;
+mod options;
 pub mod raw;
 pub mod signals;
+mod transfer;
 pub mod user;
 
 use std::ffi::c_int;

@@ -17,7 +17,7 @@ use crate::engine::{self, HomeGuard, Locked};
 use crate::epoll;
 use crate::ready::{self, IN, OUT};
 use crate::socket::{Phase, SOCKETS, Socket};
-use crate::{Result, create, table, wait};
+use crate::{Result, create, hold, table, wait};
 
 /// A connection that the service does not give within this time is lost.
 const CLAIM_TIME: Duration = Duration::from_secs(10);
@@ -109,6 +109,7 @@ fn in_child() {
     table::unprotect_all();
     wait::after_fork();
     engine::protect();
+    hold::after_fork();
     for (id, home) in engine::all_homes().zip(&mut stopped.homes) {
         engine::forget(id, home);
     }

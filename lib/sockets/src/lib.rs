@@ -15,6 +15,7 @@
 pub mod accept;
 pub mod close;
 pub mod connect;
+pub mod control;
 pub mod create;
 mod dispatch;
 pub mod engine;
@@ -22,11 +23,13 @@ pub mod epoll;
 #[allow(unsafe_code)]
 pub mod ffi;
 pub mod fork;
+mod hold;
 pub mod listen;
 mod migrate;
 pub mod names;
 pub mod operation;
 pub mod options;
+mod partial;
 mod pool;
 pub mod ready;
 pub mod recv;

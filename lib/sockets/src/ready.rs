@@ -1,7 +1,6 @@
 //! What a socket is ready for, and who is told.
 
 use tas_abi::ll::FlextcpConnection;
-use tas_ll::conn;
 
 use crate::epoll;
 use crate::socket::{Phase, Socket, State};
@@ -41,13 +40,14 @@ pub fn compute(state: &State, c: &FlextcpConnection) -> u32 {
         Phase::Over => bits |= READ | WRITE | RDHUP | HUP,
         Phase::Connected => {
             let ended = state.peer_closed || state.read_shut;
-            if unread(state, c) > 0 || ended {
+            let wanted = state.options.receive_at_least(c, u32::MAX);
+            if unread(state, c) >= wanted || ended {
                 bits |= READ;
             }
             if ended {
                 bits |= RDHUP;
             }
-            if state.write_shut || conn::tx_free(c) > 0 {
+            if state.write_shut || state.options.send_room(c) > 0 {
                 bits |= WRITE;
             }
             if ended && state.write_shut {

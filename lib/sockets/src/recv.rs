@@ -6,11 +6,11 @@ use rustix::io::Errno;
 use tas_ll::calls;
 use tas_ll::conn::ring_add;
 
-use crate::engine::Locked;
+use crate::engine::{self, Locked};
 use crate::ffi::user::Iov;
-use crate::operation::{self, Try};
+use crate::operation;
+use crate::partial::{self, Patience, Step};
 use crate::socket::{Phase, State};
-use crate::wait::{OnSignal, Until};
 use crate::{Result, fork, ready};
 
 /// How to receive.
@@ -31,81 +31,133 @@ pub struct How {
 /// # Errors
 /// As recv(2).
 pub fn recv(fd: c_int, iov: Iov<'_>, how: How) -> Result<usize> {
-    let mut got = 0;
-    let until = |locked: &mut Locked| {
-        if how.dont_wait || locked.socket().nonblocking() {
-            Until::Now
-        } else {
-            Until::after(locked.state().options.receive_timeout)
-        }
+    let patience = Patience {
+        dont_wait: how.dont_wait,
+        timeout: |options| options.receive_timeout,
     };
-    let done = operation::run(fd, until, OnSignal::Restart, |locked| {
-        let step = take(locked, &iov, got, how)?;
-        match step {
-            Try::Done(n) if how.wait_all && !how.peek && n > 0 && got + n < iov.len() => {
-                got += n;
-                Ok(Try::Wait)
+    if how.peek {
+        return peek(fd, patience, &iov, how);
+    }
+    let wanted = u32::try_from(iov.len()).unwrap_or(u32::MAX);
+    partial::transfer(
+        fd,
+        patience,
+        |locked, got| take(locked, &iov, got, how),
+        |locked, got| {
+            if how.wait_all {
+                return got >= iov.len();
             }
-            Try::Done(n) => Ok(Try::Done(got + n)),
-            wait => Ok(wait),
+            let socket = locked.socket();
+            let options = &locked.state().options;
+            let least = socket.conn().with(|c| options.receive_at_least(c, wanted));
+            got >= least as usize
+        },
+    )
+}
+
+/// Copies what is there and leaves it. Waits for as much as a read would, if
+/// the buffer holds that.
+fn peek(fd: c_int, patience: Patience, iov: &Iov<'_>, how: How) -> Result<usize> {
+    let wanted = u32::try_from(iov.len()).unwrap_or(u32::MAX);
+    let awaited = partial::transfer(
+        fd,
+        patience,
+        |locked, _| {
+            let socket = locked.socket();
+            let state = locked.state();
+            let (there, least) = socket.conn().with(|c| {
+                let least = match how.wait_all {
+                    true => wanted.min(c.rxb_len),
+                    false => state.options.receive_at_least(c, wanted),
+                };
+                (ready::unread(state, c), least)
+            });
+            let open = state.phase == Phase::Connected && !state.peer_closed;
+            if there > 0 && there < least && open && !state.read_shut {
+                return Ok(Step::Wait);
+            }
+            take(locked, iov, 0, how)
+        },
+        |_, _| true,
+    );
+    match awaited {
+        Err(error) if partial::gave_up(error) => {
+            // Less than was wanted is something, too.
+            let mut locked = operation::lock(fd)?;
+            match take(&mut locked, iov, 0, how)? {
+                Step::Moved(count) => Ok(count),
+                Step::End => Ok(0),
+                Step::Wait => Err(error),
+            }
         }
-    });
-    match done {
-        // Part of what was asked for has arrived, and is read.
-        Err(_) if got > 0 => Ok(got),
-        done => done,
+        awaited => awaited,
     }
 }
 
-/// Takes what is there. 0 bytes: the end.
-fn take(locked: &mut Locked, iov: &Iov<'_>, at: usize, how: How) -> Result<Try<usize>> {
+/// Takes what is there, `at` bytes having been taken before.
+fn take(locked: &mut Locked, iov: &Iov<'_>, at: usize, how: How) -> Result<Step> {
     fork::claim(locked)?;
     let socket = locked.socket();
     let (state, ctx) = locked.parts();
+    if state.phase == Phase::Listening {
+        return Err(Errno::NOTCONN);
+    }
+    if iov.is_empty() {
+        return Ok(Step::End);
+    }
     let room = u32::try_from(iov.len() - at).unwrap_or(u32::MAX);
-    let rescued = state.rescued.0.len() - state.rescued.1;
-    if rescued > 0 {
-        return Ok(Try::Done(take_rescued(state, iov, at, how)));
+    if state.rescued.0.len() > state.rescued.1 {
+        if !how.discard {
+            iov.check()?;
+        }
+        return Ok(Step::Moved(take_rescued(state, iov, at, how)));
     }
     match state.phase {
         Phase::Connected => {}
         Phase::Fresh | Phase::Listening => return Err(Errno::NOTCONN),
-        Phase::Connecting => return Ok(Try::Wait),
+        Phase::Connecting => return Ok(Step::Wait),
         Phase::Closing => return Err(Errno::BADF),
-        Phase::Over => {
-            return match state.error.take() {
-                Some(error) => {
-                    ready::update(socket, state, 0);
-                    Err(error)
-                }
-                None => Ok(Try::Done(0)),
-            };
-        }
+        Phase::Over => return over(locked, at),
     }
     let conn = socket.conn();
     let len = conn.with(|c| {
         let len = c.rxb_used.min(room);
         let unread = ring_add(c.rxb_head, c.rxb_len.saturating_sub(c.rxb_used), c.rxb_len);
         if len > 0 && !how.discard {
+            iov.check()?;
             iov.take_received(at, c, unread, len);
         }
-        len
-    });
+        Ok::<u32, Errno>(len)
+    })?;
     if len == 0 {
-        if let Some(error) = state.error.take() {
-            ready::update(socket, state, 0);
-            return Err(error);
-        }
-        let over = state.peer_closed || state.read_shut || room == 0;
-        return Ok(if over { Try::Done(0) } else { Try::Wait });
+        let ended = state.peer_closed || state.read_shut || state.error.is_some();
+        return if ended {
+            over(locked, at)
+        } else {
+            Ok(Step::Wait)
+        };
     }
     if !how.peek
         && let Some(ctx) = ctx
     {
-        calls::rx_done(ctx, conn, len as usize).map_err(crate::engine::errno)?;
+        calls::rx_done(ctx, conn, len as usize).map_err(engine::errno)?;
         ready::update(socket, state, 0);
     }
-    Ok(Try::Done(len as usize))
+    Ok(Step::Moved(len as usize))
+}
+
+/// Nothing is there, and nothing comes. An error is told to a call that has
+/// nothing else to tell.
+fn over(locked: &mut Locked, at: usize) -> Result<Step> {
+    let socket = locked.socket();
+    let state = locked.state();
+    if at == 0
+        && let Some(error) = state.error.take()
+    {
+        ready::update(socket, state, 0);
+        return Err(error);
+    }
+    Ok(Step::End)
 }
 
 fn take_rescued(state: &mut State, iov: &Iov<'_>, at: usize, how: How) -> usize {

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::engine::{self, HomeId, Locked};
 use crate::epoll::Item;
 use crate::ffi::cell::{ConnCell, Guarded, ListenerCell, Token};
-use crate::options::Options;
+use crate::options::{Info, Options};
 use crate::pool::Pool;
 use crate::wait::Waiter;
 
@@ -82,6 +82,8 @@ pub struct State {
     pub listening: Listening,
     /// What the program has set.
     pub options: Options,
+    /// The service's last answer on how the connection is doing.
+    pub info: Option<Info>,
     /// Threads that wait for a change.
     pub waiters: Vec<&'static Waiter>,
     /// Memberships in epolls.
@@ -107,6 +109,8 @@ pub struct Socket {
     ready: AtomicU32,
     /// O_NONBLOCK.
     nonblocking: AtomicBool,
+    /// Bytes that were written wait for more.
+    pub(crate) held: AtomicBool,
 }
 
 impl<T: Default> Default for Guarded<T> {
@@ -136,6 +140,7 @@ impl Socket {
         socket.names.store(0, Ordering::Relaxed);
         socket.ready.store(0, Ordering::Relaxed);
         socket.nonblocking.store(false, Ordering::Relaxed);
+        socket.held.store(false, Ordering::Relaxed);
         // Whoever still has the old number finds no descriptor that names it.
         *socket.state(token) = State {
             domain,

@@ -71,6 +71,9 @@ pub const EARLY_FIN: u8 = 16;
 pub const RESET: u8 = 32;
 /// With [`RESET`]: it was not the peer, which does not answer any more.
 pub const TIMED_OUT: u8 = 64;
+/// The application keeps less in the transmit buffer than it holds, and is told
+/// of all room, not only of that in a full buffer.
+pub const TELL_ROOM: u8 = 128;
 
 /// The state; `None` for bytes that are no connection.
 pub fn status(c: &FlextcpConnection) -> Option<Status> {
@@ -281,7 +284,7 @@ pub fn acked(c: &FlextcpConnection, len: u32) -> Acked {
         Acked::Silent
     } else if has(c, TX_EOS_PLACED) && len >= c.txb_sent {
         Acked::TxClosed
-    } else if !has(c, TX_EOS) && tx_free(c) == 0 {
+    } else if !has(c, TX_EOS) && (tx_free(c) == 0 || has(c, TELL_ROOM)) {
         Acked::Sendbuf
     } else {
         Acked::Silent

@@ -54,7 +54,7 @@ pub unsafe fn read(addr: *const sockaddr, len: socklen_t) -> Result<SocketAddr> 
 }
 
 /// The address in C's form, and its length.
-fn to_c(addr: SocketAddr) -> ([u8; size_of::<sockaddr_in6>()], usize) {
+pub(super) fn to_c(addr: SocketAddr) -> ([u8; size_of::<sockaddr_in6>()], usize) {
     let mut bytes = [0; size_of::<sockaddr_in6>()];
     let len = match addr {
         SocketAddr::V4(v4) => {

@@ -11,6 +11,7 @@ use tas_ll::{ConnRef, Event, ListenerRef, Sink, context};
 use zerocopy::FromZeros;
 
 use crate::engine::HomeId;
+use crate::options::Info;
 use crate::socket::Socket;
 
 /// Events taken in one poll.
@@ -139,28 +140,37 @@ impl Socket {
 pub struct LowLevel {
     ctx: Box<FlextcpContext>,
     /// Room for the events of a poll; empty between polls.
-    events: Batch,
+    batch: Batch,
 }
 
 // SAFETY: a context may be used by any thread, one at a time, and events that
 // wait lead to sockets, which are for all threads.
 unsafe impl Send for LowLevel {}
 
-/// Events of a poll.
+/// What a poll brings.
 #[derive(Default)]
-struct Batch(Vec<Event>);
+pub struct Batch {
+    /// Events.
+    pub events: Vec<Event>,
+    /// How connections are doing that were asked about.
+    pub infos: Vec<(ConnRef, Info)>,
+}
 
 impl Sink for Batch {
     fn len(&self) -> usize {
-        self.0.len()
+        self.events.len()
     }
 
     fn has_room(&self, count: usize) -> bool {
-        self.0.len() + count <= EVENTS
+        self.events.len() + count <= EVENTS
     }
 
     fn push(&mut self, event: Event) {
-        self.0.push(event);
+        self.events.push(event);
+    }
+
+    fn info(&mut self, conn: ConnRef, info: &Info) {
+        self.infos.push((conn, *info));
     }
 }
 
@@ -169,23 +179,24 @@ impl Default for LowLevel {
     fn default() -> LowLevel {
         LowLevel {
             ctx: Box::new(FlextcpContext::new_zeroed()),
-            events: Batch::default(),
+            batch: Batch::default(),
         }
     }
 }
 
 impl LowLevel {
     /// Takes up to [`EVENTS`] events. [`done`](Self::done) takes the room back.
-    pub fn poll(&mut self) -> Vec<Event> {
+    pub fn poll(&mut self) -> Batch {
         // Threads that wait let others run without the lock.
-        context::take(&mut self.ctx, &mut self.events);
-        std::mem::take(&mut self.events.0)
+        context::take(&mut self.ctx, &mut self.batch);
+        std::mem::take(&mut self.batch)
     }
 
     /// Takes back the room for events.
-    pub fn done(&mut self, mut events: Vec<Event>) {
-        events.clear();
-        self.events.0 = events;
+    pub fn done(&mut self, mut batch: Batch) {
+        batch.events.clear();
+        batch.infos.clear();
+        self.batch = batch;
     }
 }
 

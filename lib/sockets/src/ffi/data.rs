@@ -6,11 +6,12 @@ use libc::{iovec, size_t, ssize_t};
 use rustix::io::Errno;
 
 use super::guard;
+use super::options::socket;
 use super::user::Iov;
-use crate::{Result, recv, send, table};
+use crate::{Result, recv, send};
 
 /// The flags of a receiving call.
-fn receive_how(flags: c_int) -> Result<recv::How> {
+pub(super) fn receive_how(flags: c_int) -> Result<recv::How> {
     if flags & libc::MSG_OOB != 0 {
         return Err(Errno::INVAL);
     }
@@ -26,7 +27,7 @@ fn receive_how(flags: c_int) -> Result<recv::How> {
 }
 
 /// The flags of a sending call.
-fn send_how(flags: c_int) -> Result<send::How> {
+pub(super) fn send_how(flags: c_int) -> Result<send::How> {
     if flags & libc::MSG_OOB != 0 {
         return Err(Errno::OPNOTSUPP);
     }
@@ -37,16 +38,19 @@ fn send_how(flags: c_int) -> Result<send::How> {
     })
 }
 
-fn transferred(len: usize) -> ssize_t {
-    ssize_t::try_from(len).unwrap_or(ssize_t::MAX)
+/// Whether the descriptor can be read and written.
+///
+/// # Errors
+/// `EBADF` for others', `EINVAL` for epolls.
+fn stream(fd: c_int) -> Result<()> {
+    socket(fd).map_err(|error| match error {
+        Errno::NOTSOCK => Errno::INVAL,
+        error => error,
+    })
 }
 
-fn ours(fd: c_int) -> Result<()> {
-    if table::is_ours(fd) {
-        Ok(())
-    } else {
-        Err(Errno::BADF)
-    }
+pub(super) fn transferred(len: usize) -> ssize_t {
+    ssize_t::try_from(len).unwrap_or(ssize_t::MAX)
 }
 
 /// As recv(2).
@@ -61,7 +65,7 @@ pub unsafe extern "C" fn tas_recv(
     flags: c_int,
 ) -> ssize_t {
     guard(|| {
-        ours(fd)?;
+        socket(fd)?;
         let part = iovec {
             iov_base: buf,
             iov_len: len,
@@ -78,8 +82,19 @@ pub unsafe extern "C" fn tas_recv(
 /// As `tas_recv`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tas_read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
-    // SAFETY: the caller's promise.
-    unsafe { tas_recv(fd, buf, len, 0) }
+    guard(|| {
+        stream(fd)?;
+        if len == 0 {
+            return Ok(0);
+        }
+        let part = iovec {
+            iov_base: buf,
+            iov_len: len,
+        };
+        // SAFETY: the caller's promise.
+        let iov = unsafe { Iov::one(&part)? };
+        recv::recv(fd, iov, recv::How::default()).map(transferred)
+    })
 }
 
 /// As readv(2).
@@ -89,10 +104,13 @@ pub unsafe extern "C" fn tas_read(fd: c_int, buf: *mut c_void, len: size_t) -> s
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tas_readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
     guard(|| {
-        ours(fd)?;
+        stream(fd)?;
         let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
         // SAFETY: the caller's promise.
         let iov = unsafe { Iov::many(iov, count)? };
+        if iov.is_empty() {
+            return Ok(0);
+        }
         recv::recv(fd, iov, recv::How::default()).map(transferred)
     })
 }
@@ -109,7 +127,7 @@ pub unsafe extern "C" fn tas_send(
     flags: c_int,
 ) -> ssize_t {
     guard(|| {
-        ours(fd)?;
+        socket(fd)?;
         let part = iovec {
             iov_base: buf.cast_mut(),
             iov_len: len,
@@ -126,8 +144,16 @@ pub unsafe extern "C" fn tas_send(
 /// As `tas_send`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tas_write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
-    // SAFETY: the caller's promise.
-    unsafe { tas_send(fd, buf, len, 0) }
+    guard(|| {
+        stream(fd)?;
+        let part = iovec {
+            iov_base: buf.cast_mut(),
+            iov_len: len,
+        };
+        // SAFETY: the caller's promise; sending only reads.
+        let iov = unsafe { Iov::one(&part)? };
+        send::send(fd, iov, send::How::default()).map(transferred)
+    })
 }
 
 /// As writev(2).
@@ -137,10 +163,13 @@ pub unsafe extern "C" fn tas_write(fd: c_int, buf: *const c_void, len: size_t) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tas_writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
     guard(|| {
-        ours(fd)?;
+        stream(fd)?;
         let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
         // SAFETY: the caller's promise.
         let iov = unsafe { Iov::many(iov, count)? };
+        if iov.is_empty() {
+            return Ok(0);
+        }
         send::send(fd, iov, send::How::default()).map(transferred)
     })
 }

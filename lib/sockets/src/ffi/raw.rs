@@ -95,6 +95,19 @@ pub fn at_fork(before: fn(), in_parent: fn(), in_child: fn()) {
     }
 }
 
+/// Has this called when the process exits. Once.
+pub fn at_exit(call: fn()) {
+    static HANDLER: OnceLock<fn()> = OnceLock::new();
+    extern "C" fn handler() {
+        HANDLER.get().into_iter().for_each(|call| call());
+    }
+    if HANDLER.set(call).is_ok() {
+        // SAFETY: a function that lives as long as the library. Fails only
+        // without memory.
+        unsafe { libc::atexit(handler) };
+    }
+}
+
 /// errno.
 pub fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)

@@ -12,7 +12,7 @@ use crate::Result;
 /// Most parts of a vector (`UIO_MAXIOV`).
 const PARTS_MAX: usize = 1024;
 /// Most bytes that a call transfers (read(2), NOTES).
-const BYTES_MAX: usize = 0x7fff_f000;
+pub(super) const BYTES_MAX: usize = 0x7fff_f000;
 /// No program has its data below this address, nor in the kernel's half.
 const LOWEST: usize = 4096;
 const HIGHEST: usize = 1 << 47;
@@ -23,6 +23,8 @@ pub struct Iov<'a> {
     parts: *const libc::iovec,
     count: usize,
     len: usize,
+    /// Some of it is where no program has memory.
+    stray: bool,
     _of: PhantomData<&'a libc::iovec>,
 }
 
@@ -32,11 +34,12 @@ impl<'a> Iov<'a> {
     /// # Safety
     /// The stretch may be read and written, as the use needs, while the value lives.
     pub unsafe fn one(part: &'a libc::iovec) -> Result<Iov<'a>> {
-        check(part)?;
+        let len = part.iov_len.min(BYTES_MAX);
         Ok(Iov {
             parts: part,
             count: 1,
-            len: part.iov_len.min(BYTES_MAX),
+            len,
+            stray: !in_reach(part.iov_base.addr(), len),
             _of: PhantomData,
         })
     }
@@ -50,23 +53,25 @@ impl<'a> Iov<'a> {
         if count > PARTS_MAX {
             return Err(Errno::INVAL);
         }
-        if count > 0 && (parts.addr() < LOWEST || parts.addr() >= HIGHEST) {
+        if !in_reach(parts.addr(), count * size_of::<libc::iovec>()) {
             return Err(Errno::FAULT);
         }
         let mut len = 0usize;
+        let mut stray = false;
         for index in 0..count {
             // SAFETY: the caller's promise.
             let part = unsafe { &*parts.add(index) };
-            check(part)?;
-            len = len.checked_add(part.iov_len).ok_or(Errno::INVAL)?;
-        }
-        if isize::try_from(len).is_err() {
-            return Err(Errno::INVAL);
+            if isize::try_from(part.iov_len).is_err() {
+                return Err(Errno::INVAL);
+            }
+            stray |= !in_reach(part.iov_base.addr(), part.iov_len.min(BYTES_MAX));
+            len = len.saturating_add(part.iov_len);
         }
         Ok(Iov {
             parts,
             count,
             len: len.min(BYTES_MAX),
+            stray,
             _of: PhantomData,
         })
     }
@@ -79,6 +84,19 @@ impl<'a> Iov<'a> {
     /// There are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Whether bytes may be copied at all. Asked once there are some, as the
+    /// kernel does.
+    ///
+    /// # Errors
+    /// `EFAULT` if not.
+    pub fn check(&self) -> Result<()> {
+        if self.stray {
+            Err(Errno::FAULT)
+        } else {
+            Ok(())
+        }
     }
 
     /// Calls `each` with the pieces that `len` bytes from `skip` on fall into.
@@ -153,13 +171,10 @@ impl<'a> Iov<'a> {
     }
 }
 
-fn check(part: &libc::iovec) -> Result<()> {
-    let at = part.iov_base.addr();
-    let end = at.checked_add(part.iov_len).ok_or(Errno::FAULT)?;
-    if part.iov_len > 0 && (at < LOWEST || end > HIGHEST) {
-        return Err(Errno::FAULT);
-    }
-    Ok(())
+/// Whether a program can have `len` bytes at an address at all.
+pub(super) fn in_reach(at: usize, len: usize) -> bool {
+    let end = at.checked_add(len);
+    len == 0 || at >= LOWEST && end.is_some_and(|end| end <= HIGHEST)
 }
 
 /// The received bytes themselves, before the buffer goes.

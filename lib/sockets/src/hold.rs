@@ -1,0 +1,84 @@
+//! Bytes that MSG_MORE or TCP_CORK holds back, for 200 ms at most (tcp(7)).
+//!
+//! A thread pushes what is left over by then. It runs only while there is
+//! something to push.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::ffi::{raw, signals};
+use crate::send;
+use crate::socket::{SOCKETS, Socket};
+
+/// As long as on Linux.
+const LONGEST: Duration = Duration::from_millis(200);
+
+/// The thread runs, or is about to.
+static RUNNING: AtomicBool = AtomicBool::new(false);
+
+/// Bytes of the socket are held back. `false` if nobody would push them.
+pub fn note(socket: &'static Socket) -> bool {
+    socket.held.store(true, Ordering::Release);
+    RUNNING.swap(true, Ordering::AcqRel) || start()
+}
+
+fn start() -> bool {
+    static AT_EXIT: Once = Once::new();
+    AT_EXIT.call_once(|| raw::at_exit(push_all));
+    // Signals are for the program's own threads.
+    let _held = signals::Held::new(None);
+    let name = String::from("tas-uncork");
+    let started = thread::Builder::new().name(name).spawn(run).is_ok();
+    if !started {
+        RUNNING.store(false, Ordering::Release);
+    }
+    started
+}
+
+fn run() {
+    loop {
+        thread::sleep(LONGEST);
+        if push() {
+            continue;
+        }
+        RUNNING.store(false, Ordering::Release);
+        // What was held back meanwhile relies on this thread.
+        let more = SOCKETS.all().any(|s| s.held.load(Ordering::Acquire));
+        if !more || RUNNING.swap(true, Ordering::AcqRel) {
+            return;
+        }
+    }
+}
+
+/// Pushes what is held back, and says whether there was anything.
+fn push() -> bool {
+    let mut any = false;
+    for socket in SOCKETS.all() {
+        if !socket.held.swap(false, Ordering::AcqRel) {
+            continue;
+        }
+        any = true;
+        if let Some(mut locked) = socket.lock_any()
+            && let (state, Some(ctx)) = locked.parts()
+        {
+            // Sending says so if the connection is broken.
+            let _ = send::push_held(state, ctx, socket.conn());
+        }
+    }
+    any
+}
+
+fn push_all() {
+    push();
+}
+
+/// This is a child made by fork: its parent has the thread, and pushes what it
+/// held back.
+pub fn after_fork() {
+    RUNNING.store(false, Ordering::Release);
+    for socket in SOCKETS.all() {
+        socket.held.store(false, Ordering::Release);
+    }
+}
