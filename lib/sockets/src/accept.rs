@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
+use tas_ll::service;
 
 use crate::engine::Locked;
 use crate::operation::{self, Try};
@@ -55,12 +56,13 @@ fn look(locked: &mut Locked, fd: c_int, flags: SocketFlags) -> Result<Try<Found>
         return Err(Errno::INVAL);
     }
     fork::want_connections(locked)?;
+    take_shared(locked);
     let state = locked.state();
     if let Some(number) = state.listening.ready.pop_front() {
         ready::update(listener, state, 0);
         let (ctx, token) = locked.home().parts();
         if let Some(ctx) = ctx {
-            dispatch::ask(ctx, token, listener);
+            dispatch::ask_more(ctx, token, listener);
         }
         return match SOCKETS.get(number) {
             Some(socket) => Ok(Try::Done(Found::Ours(socket))),
@@ -74,6 +76,25 @@ fn look(locked: &mut Locked, fd: c_int, flags: SocketFlags) -> Result<Try<Found>
         Ok(accepted) => Ok(Try::Done(Found::Kernel(accepted))),
         Err(Errno::AGAIN) => Ok(Try::WaitFor(pollfd(fd, libc::POLLIN))),
         Err(error) => Err(error),
+    }
+}
+
+/// Takes a connection of a listener that other processes accept from too, if
+/// one waits at the service: a round trip, after which it is here or somebody
+/// else's.
+fn take_shared(locked: &mut Locked) {
+    let listener = locked.socket();
+    let waiting = &locked.state().listening;
+    if !waiting.shared || waiting.knocks == 0 || !waiting.ready.is_empty() {
+        return;
+    }
+    let (ctx, token) = locked.home().parts();
+    if let Some(ctx) = ctx {
+        dispatch::ask(ctx, token, listener, 1);
+    }
+    while locked.state().listening.asked > 0 && service::check_alive().is_ok() {
+        locked.home().poll();
+        std::thread::yield_now();
     }
 }
 

@@ -2,8 +2,9 @@
 
 use rustix::io::Errno;
 use tas_abi::ll::FlextcpContext;
+use tas_ll::calls::{self, CloseHow};
 use tas_ll::conn::{RESET, has, ring_add};
-use tas_ll::{ConnRef, Event, ListenerRef, calls};
+use tas_ll::{ConnRef, Event, ListenerRef};
 
 use crate::engine::Home;
 use crate::ffi::cell::Token;
@@ -121,8 +122,10 @@ fn accepted(home: &mut Home, conn: ConnRef, status: i16) {
     let (ctx, token) = home.parts();
     let state = socket.state(token);
     let listener = state.listener.and_then(|number| SOCKETS.get(number));
-    let closing = state.phase == Phase::Closing;
-    if status == 0 && !closing {
+    if state.phase == Phase::Closing {
+        return;
+    }
+    if status == 0 {
         state.phase = Phase::Connected;
         if let Some(ctx) = ctx {
             options::hand_over(ctx, conn, state);
@@ -130,16 +133,33 @@ fn accepted(home: &mut Home, conn: ConnRef, status: i16) {
         let bits = conn.with(|c| ready::compute(state, c));
         socket.set_ready(bits);
     }
-    let Some(listener) = listener.filter(|listener| listener.home() == socket.home()) else {
-        return;
+    let waiting = listener
+        .filter(|listener| listener.home() == socket.home())
+        .map(|listener| (listener, listener.state(token)));
+    let wanted = match waiting {
+        Some((listener, waiting)) if waiting.phase == Phase::Listening => {
+            waiting.listening.asked = waiting.listening.asked.saturating_sub(1);
+            if status == 0 {
+                waiting.listening.ready.push_back(socket.number());
+            } else {
+                // Other processes have taken all that waited.
+                waiting.listening.knocks = 0;
+            }
+            ready::update(listener, waiting, IN);
+            status == 0
+        }
+        _ => false,
     };
-    let waiting = listener.state(token);
-    waiting.listening.asked = waiting.listening.asked.saturating_sub(1);
-    if status == 0 && !closing && waiting.phase == Phase::Listening {
-        waiting.listening.ready.push_back(socket.number());
-        ready::update(listener, waiting, IN);
-    } else if !closing {
-        SOCKETS.give_back(socket.number());
+    let state = socket.state(token);
+    if status != 0 {
+        socket.give_up(state);
+    } else if !wanted {
+        let reset = ctx.is_some_and(|ctx| calls::close_how(ctx, conn, CloseHow::Reset).is_ok());
+        if reset {
+            state.phase = Phase::Closing;
+        } else {
+            socket.give_up(state);
+        }
     }
 }
 
@@ -209,17 +229,28 @@ fn knock(home: &mut Home, listener: ListenerRef) {
     let state = socket.state(token);
     if state.phase == Phase::Listening && state.listening.watched {
         state.listening.knocks += 1;
-        ask(ctx, token, socket);
+        if state.listening.shared {
+            ready::update(socket, state, IN);
+        } else {
+            ask(ctx, token, socket, READY_MAX);
+        }
     }
 }
 
-/// Asks for connections that wait at the service, as many as are to wait here.
-pub fn ask(ctx: &mut FlextcpContext, token: &mut Token, listener: &'static Socket) {
+/// Asks for more of the connections that wait at the service, when one was taken.
+pub fn ask_more(ctx: &mut FlextcpContext, token: &mut Token, listener: &'static Socket) {
+    if !listener.state(token).listening.shared {
+        ask(ctx, token, listener, READY_MAX);
+    }
+}
+
+/// Asks for connections that wait at the service until `most` are or will be here.
+pub fn ask(ctx: &mut FlextcpContext, token: &mut Token, listener: &'static Socket, most: usize) {
     loop {
         let state = listener.state(token);
         let listening = &mut state.listening;
         let here = listening.ready.len() + listening.asked as usize;
-        if listening.knocks == 0 || here >= READY_MAX {
+        if listening.knocks == 0 || here >= most {
             return;
         }
         let (domain, options) = (state.domain, state.options.inherited());

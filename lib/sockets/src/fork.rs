@@ -78,9 +78,13 @@ fn before() {
                     calls::post(ctx, socket.conn());
                     let _ = tas_ll::context::post_all(ctx);
                 }
+                socket.state(token).shared = true;
                 conns.push(socket.conn());
             }
-            Phase::Listening => listeners.push(socket.listener()),
+            Phase::Listening => {
+                socket.state(token).listening.shared = true;
+                listeners.push(socket.listener());
+            }
             _ => {}
         }
     }
@@ -156,6 +160,9 @@ fn inherit(socket: &'static Socket, home: &mut HomeGuard, joined: bool) {
 /// `ECONNRESET` when the connection is gone.
 #[inline]
 pub fn claim(locked: &mut Locked) -> Result<()> {
+    if locked.state().shared {
+        locked.home().poll();
+    }
     let parked = locked
         .socket()
         .conn()

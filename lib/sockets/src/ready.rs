@@ -30,7 +30,8 @@ pub fn compute(state: &State, c: &FlextcpConnection) -> u32 {
         Phase::Fresh => bits |= WRITE | HUP,
         Phase::Connecting | Phase::Closing => {}
         Phase::Listening => {
-            if !state.listening.ready.is_empty() {
+            let waiting = &state.listening;
+            if !waiting.ready.is_empty() || (waiting.shared && waiting.knocks > 0) {
                 bits |= READ;
             }
             if state.read_shut {

@@ -57,6 +57,9 @@ pub struct Listening {
     pub in_kernel: bool,
     /// The service tells this process of connections that wait.
     pub watched: bool,
+    /// Other processes accept from it too: a connection is taken from the
+    /// service when the program calls accept, and not before.
+    pub shared: bool,
     /// The service has answered the request to listen.
     pub opened: Option<i16>,
 }
@@ -88,6 +91,9 @@ pub struct State {
     pub waiters: Vec<&'static Waiter>,
     /// Memberships in epolls.
     pub items: Vec<Item>,
+    /// Other processes may use the connection, and this one is told when they
+    /// do: by a poll, without which it does not know.
+    pub shared: bool,
     /// Times that it went to another context.
     pub moves: u8,
     /// The listener to whose connections this belongs until accepted.
