@@ -119,7 +119,7 @@ fn opened(home: &mut Home, conn: ConnRef, status: i16) {
 /// The answer to an accept request: the connection waits for its program.
 fn accepted(home: &mut Home, conn: ConnRef, status: i16) {
     let socket = Socket::of_conn(conn);
-    let (ctx, token) = home.parts();
+    let (mut ctx, token) = home.parts();
     let state = socket.state(token);
     let listener = state.listener.and_then(|number| SOCKETS.get(number));
     if state.phase == Phase::Closing {
@@ -127,7 +127,7 @@ fn accepted(home: &mut Home, conn: ConnRef, status: i16) {
     }
     if status == 0 {
         state.phase = Phase::Connected;
-        if let Some(ctx) = ctx {
+        if let Some(ctx) = &mut ctx {
             options::hand_over(ctx, conn, state);
         }
         let bits = conn.with(|c| ready::compute(state, c));
