@@ -44,14 +44,16 @@ fn main() -> io::Result<()> {
     let command = tas::config::command();
     write_file(&root.join("doc/options.md"), options(&command).as_bytes())?;
     write_file(&root.join("doc/counters.md"), counters().as_bytes())?;
-    let mut page = manual(&command)?;
+    let mut page = manual(&command, "8")?;
     page.extend_from_slice(MANUAL_SECTIONS.as_bytes());
     write_file(&root.join("share/man/tas.8"), &page)?;
     completions(&root, "tas", &command)?;
-    for (name, command) in tas_tools::cli::commands() {
-        let page = root.join("share/man").join(format!("{name}.8"));
-        write_file(&page, &manual(&command)?)?;
-        completions(&root, name, &command)?;
+    for tool in tas_tools::cli::tools() {
+        let page = root
+            .join("share/man")
+            .join(format!("{}.{}", tool.name, tool.section));
+        write_file(&page, &manual(&tool.command, tool.section)?)?;
+        completions(&root, tool.name, &tool.command)?;
     }
     Ok(())
 }
@@ -76,10 +78,10 @@ fn write_file(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::write(path, content)
 }
 
-fn manual(command: &Command) -> io::Result<Vec<u8>> {
+fn manual(command: &Command, section: &str) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone())
-        .section("8")
+        .section(section)
         .manual("TAS")
         .render(&mut page)?;
     Ok(page)

@@ -14,11 +14,15 @@ fail() {
 make -s install DESTDIR="$root" PREFIX=/opt/tas
 for file in sbin/tas sbin/tas-statetool sbin/tas-tracetool sbin/tas-scaletool sbin/tas-top \
     lib/libtas.so lib/pkgconfig/tas.pc include/tas_ll.h include/utils.h share/man/man8/tas.8 \
-    share/man/man8/tas-tracetool.8 share/man/man8/tas-scaletool.8 share/man/man8/tas-top.8 \
+    bin/tas-run share/man/man1/tas-run.1 lib/libtas_interpose.so share/man/man8/tas-tracetool.8 share/man/man8/tas-scaletool.8 share/man/man8/tas-top.8 \
     share/bash-completion/completions/tas share/zsh/site-functions/_tas-statetool; do
     [ -s "$root/opt/tas/$file" ] || fail "$file is missing"
 done
 "$root/opt/tas/sbin/tas" --version >/dev/null || fail 'the installed service does not run'
+
+# From where it is installed it finds the library, whether or not it finds a service.
+said=$("$root/opt/tas/bin/tas-run" --fallback echo run 2>/dev/null) || fail 'tas-run fails'
+[ "$said" = run ] || fail "tas-run echo run: $said"
 
 cat >"$root/program.c" <<'END'
 #include <tas_ll.h>

@@ -1,20 +1,36 @@
 //! The command lines of the tools.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use tas_abi::trace_control::trace_events;
 
-/// The tools as they are installed: name and command line.
-pub fn commands() -> Vec<(&'static str, clap::Command)> {
+/// A tool as it is installed.
+pub struct Tool {
+    /// Its name.
+    pub name: &'static str,
+    /// The section of its manual page.
+    pub section: &'static str,
+    /// Its command line.
+    pub command: clap::Command,
+}
+
+/// All tools.
+pub fn tools() -> Vec<Tool> {
     [
-        ("tas-statetool", Statetool::command()),
-        ("tas-tracetool", Tracetool::command()),
-        ("tas-scaletool", Scaletool::command()),
-        ("tas-top", Top::command()),
+        ("tas-statetool", "8", Statetool::command()),
+        ("tas-tracetool", "8", Tracetool::command()),
+        ("tas-scaletool", "8", Scaletool::command()),
+        ("tas-top", "8", Top::command()),
+        ("tas-run", "1", Run::command()),
     ]
-    .map(|(name, command)| (name, command.name(name)))
+    .map(|(name, section, command)| Tool {
+        name,
+        section,
+        command: command.name(name),
+    })
     .into()
 }
 
@@ -115,6 +131,43 @@ pub struct Top {
     pub json: bool,
 }
 
+/// Runs a program on TAS: its TCP sockets become those of the running service where the service's
+/// network reaches.
+#[derive(Debug, Parser)]
+#[command(name = "tas-run", version, after_help = RUNNING)]
+pub struct Run {
+    /// Listeners that are TAS's, as rules: -:22 leaves port 22 to the kernel, +:80,+:443 leaves
+    /// all others to it
+    #[arg(long, value_name = "RULES", allow_hyphen_values = true)]
+    pub listen: Option<OsString>,
+
+    /// Connections that are TAS's, as rules: -10.0.0.0/8:22,-192.168.0.0/16
+    #[arg(long, value_name = "RULES", allow_hyphen_values = true)]
+    pub connect: Option<OsString>,
+
+    /// Write what becomes of each socket to the end of this file; without one to standard error
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "stderr")]
+    pub log: Option<OsString>,
+
+    /// Without a service, use the kernel's sockets instead of failing
+    #[arg(long)]
+    pub fallback: bool,
+
+    /// The library to preload, if it is not the one installed with this program
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+
+    /// Program to run, and its arguments
+    #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
+const RUNNING: &str = "Rules are separated by commas: + or nothing allows, - denies and comes first; \
+    then IPv4 addresses as 10.0.0.0/8, a colon, ports as 80 or 80-90; either part may be left \
+    out, * is everything.\n\nThe exit status is the program's; 127 if there is no such program, \
+    126 if it cannot be run on TAS, 1 if there is no service.";
+
 fn interval(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(seconds),
@@ -143,6 +196,20 @@ mod tests {
             assert!(top(&[&format!("--interval={wrong}")]).is_err(), "{wrong}");
         }
         assert!(top(&["--once", "--batch"]).is_err());
+    }
+
+    #[test]
+    fn arguments_after_the_program_are_its_own() {
+        let run = |args: &[&str]| Run::try_parse_from([&["tas-run"], args].concat());
+        let args = run(&["--listen", "-:22", "ls", "--fallback", "-l"]).unwrap();
+        assert_eq!(args.listen.as_deref(), Some("-:22".as_ref()));
+        assert_eq!(args.command, ["ls", "--fallback", "-l"]);
+        assert!(!args.fallback);
+        let log = |args: &[&str]| run(args).unwrap().log;
+        assert_eq!(log(&["--log", "ls"]), Some("stderr".into()));
+        assert_eq!(log(&["--log=x", "ls"]), Some("x".into()));
+        assert!(run(&[]).is_err());
+        assert!(run(&["--nonsense", "ls"]).is_err());
     }
 
     #[test]

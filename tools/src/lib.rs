@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod pcap;
+pub mod program;
 pub mod region;
 pub mod state;
 pub mod stats;

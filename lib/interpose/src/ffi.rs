@@ -21,11 +21,6 @@ use crate::real;
 static AT_LOAD: extern "C" fn() = {
     extern "C" fn at_load() {
         real::find_all();
-        // SAFETY: a function that may run at any time.
-        unsafe {
-            descriptor::own_tables();
-            libc::pthread_atfork(None, None, Some(descriptor::own_tables));
-        }
     }
     at_load
 };

@@ -9,17 +9,14 @@
 
 #![deny(unsafe_code)]
 
-// Its C functions are part of this library.
-use tas_ll as _;
-
 #[allow(unsafe_code)]
 mod ffi;
+mod kernel_routes;
 mod policy;
 #[allow(unsafe_code)]
 mod raw;
 #[allow(unsafe_code)]
 mod real;
-mod routes;
 mod rules;
 mod settings;
 #[allow(unsafe_code)]

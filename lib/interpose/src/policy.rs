@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::routes::Routes;
 use crate::rules::{Rules, Verdict};
 
 /// Who carries a socket's connections.
@@ -54,8 +53,12 @@ impl fmt::Display for Reason {
 /// What decisions rest on; asked for only when needed, since each costs
 /// something.
 pub(crate) trait Surroundings {
-    /// What the service routes, if it is there. Attaches to it.
-    fn service(&self) -> Option<&Routes>;
+    /// Whether the service is there. Attaches to it.
+    fn attached(&self) -> bool;
+    /// Whether an address is the service's own.
+    fn is_local(&self, address: Ipv4Addr) -> bool;
+    /// The prefix length of the service's route to an address.
+    fn prefix(&self, address: Ipv4Addr) -> Option<u32>;
     /// The prefix length of the kernel's route to an address.
     fn kernel_prefix(&self, address: Ipv4Addr) -> Option<u32>;
 }
@@ -96,9 +99,16 @@ pub(crate) fn bound(
     }
 }
 
+fn attach(around: &impl Surroundings) -> Result<(), Reason> {
+    match around.attached() {
+        true => Ok(()),
+        false => Err(Reason::NoService),
+    }
+}
+
 fn own(address: Ipv4Addr, around: &impl Surroundings) -> Result<(), Reason> {
-    let service = around.service().ok_or(Reason::NoService)?;
-    match service.is_local(address) {
+    attach(around)?;
+    match around.is_local(address) {
         true => Ok(()),
         false => Err(Reason::NotOurs),
     }
@@ -120,7 +130,7 @@ pub(crate) fn listening(
     }
     match address {
         Some(address) => own(address, around),
-        None => around.service().map(|_| ()).ok_or(Reason::NoService),
+        None => attach(around),
     }
 }
 
@@ -145,11 +155,11 @@ pub(crate) fn connecting(
     if verdict == Verdict::Denied {
         return Err(Reason::Rules);
     }
-    let service = around.service().ok_or(Reason::NoService)?;
-    let prefix = service.prefix_to(address).ok_or(Reason::NoRoute)?;
+    attach(around)?;
+    let prefix = around.prefix(address).ok_or(Reason::NoRoute)?;
     let kernel = match verdict {
         Verdict::Allowed => None,
-        _ if service.is_local(address) => None,
+        _ if around.is_local(address) => None,
         _ => around.kernel_prefix(address),
     };
     match kernel {

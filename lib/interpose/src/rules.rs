@@ -33,17 +33,17 @@ struct Target {
 
 /// Addresses of the same prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Network {
+struct Network {
     bits: u32,
     mask: u32,
 }
 
 impl Network {
     /// Every address.
-    pub(crate) const ALL: Network = Network { bits: 0, mask: 0 };
+    const ALL: Network = Network { bits: 0, mask: 0 };
 
     /// The network of `address` with `prefix_len` bits, unless those are more than 32.
-    pub(crate) fn new(address: Ipv4Addr, prefix_len: u32) -> Option<Network> {
+    fn new(address: Ipv4Addr, prefix_len: u32) -> Option<Network> {
         let host_bits = 32u32.checked_sub(prefix_len)?;
         let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
         Some(Network {
@@ -53,13 +53,8 @@ impl Network {
     }
 
     /// Whether an address is in it.
-    pub(crate) fn contains(self, address: Ipv4Addr) -> bool {
+    fn contains(self, address: Ipv4Addr) -> bool {
         u32::from(address) & self.mask == self.bits
-    }
-
-    /// Bits of its prefix.
-    pub(crate) fn prefix_len(self) -> u32 {
-        self.mask.count_ones()
     }
 }
 
@@ -237,7 +232,7 @@ mod tests {
     fn networks_have_0_to_32_bits() {
         let address = Ipv4Addr::new(10, 1, 2, 3);
         assert_eq!(Network::new(address, 0), Some(Network::ALL));
-        assert_eq!(Network::new(address, 32).unwrap().prefix_len(), 32);
+        assert!(Network::new(address, 32).unwrap().contains(address));
         assert!(
             Network::new(address, 16)
                 .unwrap()

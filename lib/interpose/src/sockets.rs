@@ -3,48 +3,55 @@
 use std::ffi::{c_int, c_ulong, c_void};
 
 use libc::{
-    epoll_event, fd_set, iovec, msghdr, nfds_t, off_t, pollfd, sigset_t, size_t, sockaddr,
-    socklen_t, ssize_t, timespec, timeval,
+    epoll_event, fd_set, msghdr, nfds_t, off_t, pollfd, sigset_t, size_t, sockaddr, socklen_t,
+    ssize_t, timespec, timeval,
 };
-
-use crate::real::set_errno;
-use crate::routes::Routes;
-
-/// Whether a descriptor is one of the sockets library's: a socket, decided or
-/// not, or an epoll instance. Loads, and nothing else.
-#[inline]
-pub(crate) fn is_ours(_fd: c_int) -> bool {
-    false
-}
+use tas_sockets::{close, create, engine, table};
 
 /// Whether a descriptor is a socket of which nobody knows yet whether it will
 /// be TAS's or the kernel's.
-pub(crate) fn is_undecided(_fd: c_int) -> bool {
-    false
-}
+pub(crate) use create::is_undecided;
+/// Whether the tables are this process's, not its parent's.
+pub(crate) use create::owns_tables;
+/// Whether a descriptor is one of the sockets library's: a socket, decided or
+/// not, an epoll, or one that the library keeps for itself. Two loads.
+pub(crate) use table::is_ours;
+pub(crate) use table::{all, any, is_protected};
+pub(crate) use tas_sockets::ffi::calls::{
+    tas_accept, tas_accept4, tas_bind, tas_close, tas_connect, tas_dup, tas_dup2, tas_dup3,
+    tas_getpeername, tas_getsockname, tas_listen, tas_shutdown, tas_socket,
+};
+pub(crate) use tas_sockets::ffi::data::{
+    tas_read, tas_readv, tas_recv, tas_send, tas_write, tas_writev,
+};
+
+pub(crate) use tas_sockets::ffi::messages::{tas_recvfrom, tas_recvmsg, tas_sendmsg, tas_sendto};
+pub(crate) use tas_sockets::ffi::options::{tas_fcntl, tas_getsockopt, tas_ioctl, tas_setsockopt};
+pub(crate) use tas_sockets::ffi::transfer::tas_sendfile;
+
+use crate::real::set_errno;
 
 /// The undecided socket is the kernel's from now on.
-pub(crate) fn release(_fd: c_int) {}
+pub(crate) fn release(fd: c_int) {
+    // Another thread may have decided otherwise; then that holds.
+    let _ = close::release(fd);
+}
 
-/// Whether there is a sockets library at all.
+/// Whether all of the sockets library is there.
 pub(crate) const AVAILABLE: bool = false;
-
-/// Whether any descriptor is ours, or was.
-pub(crate) fn any() -> bool {
-    false
-}
-
-/// The highest descriptor that ever was ours.
-pub(crate) fn highest() -> Option<c_int> {
-    None
-}
 
 /// Attaches to the service.
 ///
 /// # Errors
 /// Why that is not possible.
-pub(crate) fn attach() -> Result<Routes, String> {
-    Ok(Routes::new([], []))
+pub(crate) fn attach() -> Result<(), String> {
+    let (attached, reasons) = tas_ll::service::overhear(engine::attach);
+    attached.map_err(|errno| {
+        reasons
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| errno.to_string())
+    })
 }
 
 /// Whether the program runs with rights that its user does not have, so that
@@ -69,34 +76,6 @@ macro_rules! absent {
 }
 
 absent! {
-    tas_socket(c_int, c_int, c_int) -> c_int;
-    tas_bind(c_int, *const sockaddr, socklen_t) -> c_int;
-    tas_listen(c_int, c_int) -> c_int;
-    tas_connect(c_int, *const sockaddr, socklen_t) -> c_int;
-    tas_accept(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
-    tas_accept4(c_int, *mut sockaddr, *mut socklen_t, c_int) -> c_int;
-    tas_shutdown(c_int, c_int) -> c_int;
-    tas_getsockname(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
-    tas_getpeername(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
-    tas_getsockopt(c_int, c_int, c_int, *mut c_void, *mut socklen_t) -> c_int;
-    tas_setsockopt(c_int, c_int, c_int, *const c_void, socklen_t) -> c_int;
-    tas_close(c_int) -> c_int;
-    tas_dup(c_int) -> c_int;
-    tas_dup2(c_int, c_int) -> c_int;
-    tas_dup3(c_int, c_int, c_int) -> c_int;
-    tas_fcntl(c_int, c_int, c_ulong) -> c_int;
-    tas_ioctl(c_int, c_ulong, c_ulong) -> c_int;
-    tas_read(c_int, *mut c_void, size_t) -> ssize_t;
-    tas_readv(c_int, *const iovec, c_int) -> ssize_t;
-    tas_recv(c_int, *mut c_void, size_t, c_int) -> ssize_t;
-    tas_recvfrom(c_int, *mut c_void, size_t, c_int, *mut sockaddr, *mut socklen_t) -> ssize_t;
-    tas_recvmsg(c_int, *mut msghdr, c_int) -> ssize_t;
-    tas_write(c_int, *const c_void, size_t) -> ssize_t;
-    tas_writev(c_int, *const iovec, c_int) -> ssize_t;
-    tas_send(c_int, *const c_void, size_t, c_int) -> ssize_t;
-    tas_sendto(c_int, *const c_void, size_t, c_int, *const sockaddr, socklen_t) -> ssize_t;
-    tas_sendmsg(c_int, *const msghdr, c_int) -> ssize_t;
-    tas_sendfile(c_int, c_int, *mut off_t, size_t) -> ssize_t;
     tas_epoll_create1(c_int) -> c_int;
     tas_epoll_ctl(c_int, c_int, c_int, *mut epoll_event) -> c_int;
     tas_epoll_wait(c_int, *mut epoll_event, c_int, c_int) -> c_int;

@@ -6,10 +6,11 @@ use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
+use tas_ll::network;
+
 use crate::policy::{self, Owner, Reason, Surroundings};
-use crate::routes::{self, Routes};
 use crate::settings::{Log, Settings};
-use crate::sockets;
+use crate::{kernel_routes, sockets};
 
 /// Exit status of a program that needs what is not there.
 const FAILED: i32 = 1;
@@ -58,33 +59,34 @@ fn complain(line: fmt::Arguments<'_>) {
 
 /// Whether new sockets may become TAS's.
 pub(crate) fn may_have_sockets() -> bool {
-    sockets::AVAILABLE && !settings().disabled && LIVE.known() != Some(None)
+    sockets::AVAILABLE && !settings().disabled && LIVE.0.get() != Some(&false)
 }
 
-/// The real surroundings.
-struct Live(OnceLock<Option<Routes>>);
+/// The real surroundings: whether there is a service, once that was tried.
+struct Live(OnceLock<bool>);
 
 static LIVE: Live = Live(OnceLock::new());
 
-impl Live {
-    /// What is known of the service, once the process has tried to attach.
-    fn known(&self) -> Option<Option<&Routes>> {
-        self.0.get().map(Option::as_ref)
-    }
-}
-
 impl Surroundings for Live {
-    fn service(&self) -> Option<&Routes> {
+    fn attached(&self) -> bool {
         let attach = || {
             sockets::attach()
                 .inspect_err(|why| fall_back(settings(), why))
-                .ok()
+                .is_ok()
         };
-        self.0.get_or_init(attach).as_ref()
+        *self.0.get_or_init(attach)
+    }
+
+    fn is_local(&self, address: Ipv4Addr) -> bool {
+        network::get().is_some_and(|network| network.is_local(address.to_bits()))
+    }
+
+    fn prefix(&self, address: Ipv4Addr) -> Option<u32> {
+        network::get().and_then(|network| network.prefix_to(address.to_bits()))
     }
 
     fn kernel_prefix(&self, address: Ipv4Addr) -> Option<u32> {
-        routes::kernel::prefix_to(address)
+        kernel_routes::prefix_to(address)
     }
 }
 

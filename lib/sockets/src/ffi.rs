@@ -1,16 +1,16 @@
 //! The C interface, and the only unsafe code of the crate.
 
 pub mod address;
-mod calls;
+pub mod calls;
 pub mod cell;
 mod compat;
-mod data;
+pub mod data;
 pub mod kernel;
-mod messages;
-mod options;
+pub mod messages;
+pub mod options;
 pub mod raw;
 pub mod signals;
-mod transfer;
+pub mod transfer;
 pub mod user;
 
 use std::ffi::c_int;

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::epoll::{EPOLLS, Epoll};
 use crate::socket::{SOCKETS, Socket};
@@ -17,6 +17,9 @@ const EPOLL: u32 = 1 << 31;
 const PROTECTED: u32 = u32::MAX;
 
 static TABLE: [OnceLock<&'static [AtomicU32]>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
+
+/// Whether any descriptor was ever entered.
+static USED: AtomicBool = AtomicBool::new(false);
 
 /// What a descriptor of ours names.
 #[derive(Clone, Copy)]
@@ -44,6 +47,12 @@ fn word(fd: c_int) -> u32 {
 #[inline]
 pub fn is_ours(fd: c_int) -> bool {
     word(fd) != 0
+}
+
+/// Whether any descriptor is ours, or was.
+#[inline]
+pub fn any() -> bool {
+    USED.load(Ordering::Acquire)
 }
 
 /// What the descriptor names.
@@ -124,6 +133,7 @@ fn enter(fd: c_int, word: u32) -> bool {
         Box::leak(entries.into_boxed_slice())
     });
     entry(fd).is_some_and(|entry| {
+        USED.store(true, Ordering::Release);
         entry.store(word, Ordering::Release);
         true
     })

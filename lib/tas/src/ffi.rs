@@ -29,7 +29,7 @@ fn guard<T: From<i8>>(name: &str, call: impl FnOnce() -> Result<T>) -> T {
         Ok(Ok(value)) => value,
         Ok(Err(error)) => {
             if let Some(line) = error.line() {
-                sys::complain(format_args!("{name}: {line}"));
+                sys::report(name, line);
             }
             sys::set_errno(error.errno());
             T::from(-1)

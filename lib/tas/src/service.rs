@@ -103,6 +103,8 @@ pub fn init() -> Result<()> {
     seams::init()
 }
 
+pub use sys::overhear;
+
 /// Maps the service's information and the memory shared with it; both stay
 /// mapped.
 pub fn map_regions() -> Result<Regions> {

@@ -2,63 +2,18 @@
 //!
 //! A child made by vfork shares this process's memory but not its
 //! descriptors. Before it executes another program it may close and duplicate
-//! descriptors, which then must change nothing in our tables: those describe
-//! the parent's.
+//! descriptors, which then must change nothing in the tables of sockets: those
+//! describe the parent's. The sockets library looks whose they are whenever it
+//! is about to change them.
 
 use std::ffi::{c_int, c_uint, c_ulong};
-use std::sync::atomic::{AtomicI32, Ordering};
 
+use super::entry::by_descriptor;
 use crate::{real, sockets};
 
-/// The process that the tables describe.
-static OWNER: AtomicI32 = AtomicI32::new(0);
-
-/// Notes whose tables these are. Called when the library is loaded, and in
-/// each child made by fork.
-///
-/// # Safety
-/// None; unsafe as pthread_atfork wants it.
-pub(super) unsafe extern "C" fn own_tables() {
-    // SAFETY: a system call without arguments.
-    OWNER.store(unsafe { libc::getpid() }, Ordering::Relaxed);
-}
-
-/// Whether the tables are another process's, which shares its memory with this
-/// one or was copied without our knowledge.
-fn is_stranger() -> bool {
-    // SAFETY: a system call without arguments.
-    OWNER.load(Ordering::Relaxed) != unsafe { libc::getpid() }
-}
-
-/// Whether an operation that changes the tables is for the sockets library.
-fn is_ours_to_change(fd: c_int) -> bool {
-    sockets::is_ours(fd) && !is_stranger()
-}
-
-/// # Safety
-/// As for the function in C.
-#[unsafe(export_name = "tas_interpose_close")]
-pub(super) unsafe extern "C-unwind" fn close(fd: c_int) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match is_ours_to_change(fd) {
-            true => super::uncancelled(|| sockets::tas_close(fd)),
-            false => real::close(fd),
-        }
-    }
-}
-
-/// # Safety
-/// As for the function in C.
-#[unsafe(export_name = "tas_interpose_dup")]
-pub(super) unsafe extern "C-unwind" fn dup(fd: c_int) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match is_ours_to_change(fd) {
-            true => sockets::tas_dup(fd),
-            false => real::dup(fd),
-        }
-    }
+by_descriptor! {
+    close(fd: c_int) -> c_int => blocking tas_close;
+    dup(fd: c_int) -> c_int => prompt tas_dup;
 }
 
 /// # Safety
@@ -67,7 +22,7 @@ pub(super) unsafe extern "C-unwind" fn dup(fd: c_int) -> c_int {
 pub(super) unsafe extern "C-unwind" fn dup2(fd: c_int, to: c_int) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        match is_ours_to_change(fd) || is_ours_to_change(to) {
+        match sockets::is_ours(fd) || sockets::is_ours(to) {
             true => sockets::tas_dup2(fd, to),
             false => real::dup2(fd, to),
         }
@@ -80,7 +35,7 @@ pub(super) unsafe extern "C-unwind" fn dup2(fd: c_int, to: c_int) -> c_int {
 pub(super) unsafe extern "C-unwind" fn dup3(fd: c_int, to: c_int, flags: c_int) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        match is_ours_to_change(fd) || is_ours_to_change(to) {
+        match sockets::is_ours(fd) || sockets::is_ours(to) {
             true => sockets::tas_dup3(fd, to, flags),
             false => real::dup3(fd, to, flags),
         }
@@ -97,11 +52,13 @@ pub(super) unsafe extern "C-unwind" fn close_range(
 ) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        // Other flags only mark descriptors, which are the kernel's too.
-        if flags == 0 {
-            close_ours(first, last);
+        // Marking descriptors is for the kernel, as nothing else changes.
+        match flags as c_uint & libc::CLOSE_RANGE_CLOEXEC != 0 || first > last {
+            true => real::close_range(first, last, flags),
+            false => close_all(first, last, |first, last| {
+                real::close_range(first, last, flags)
+            }),
         }
-        real::close_range(first, last, flags)
     }
 }
 
@@ -109,29 +66,52 @@ pub(super) unsafe extern "C-unwind" fn close_range(
 /// As for the function in C.
 #[unsafe(export_name = "tas_interpose_closefrom")]
 unsafe extern "C-unwind" fn closefrom(first: c_int) {
+    let first = first.max(0) as c_uint;
     // SAFETY: the caller's promise.
     unsafe {
-        close_ours(first.max(0) as c_uint, c_uint::MAX);
-        real::closefrom(first);
+        close_all(first, c_uint::MAX, |first, last| match last {
+            c_uint::MAX => {
+                real::closefrom(first as c_int);
+                0
+            }
+            _ => real::close_range(first, last, 0),
+        });
     }
 }
 
-/// Closes the descriptors of ours from `first` to `last`.
+/// Closes the descriptors from `first` to `last`: those of ours one by one, and
+/// what lies between those that the library keeps for itself by `close`.
 ///
 /// # Safety
 /// As for `close_range`.
-unsafe fn close_ours(first: c_uint, last: c_uint) {
-    let Some(highest) = sockets::highest().and_then(|fd| c_uint::try_from(fd).ok()) else {
-        return;
-    };
-    if is_stranger() {
-        return;
+unsafe fn close_all(
+    first: c_uint,
+    last: c_uint,
+    mut close: impl FnMut(c_uint, c_uint) -> c_int,
+) -> c_int {
+    if !sockets::owns_tables() {
+        return close(first, last);
     }
-    for fd in first..=last.min(highest) {
-        if sockets::is_ours(fd as c_int) {
-            // SAFETY: the caller's promise.
-            unsafe { sockets::tas_close(fd as c_int) };
+    let mut from = first;
+    for fd in sockets::all().filter_map(|fd| c_uint::try_from(fd).ok()) {
+        if !(first..=last).contains(&fd) {
+            continue;
         }
+        if !sockets::is_protected(fd as c_int) {
+            sockets::tas_close(fd as c_int);
+            continue;
+        }
+        if from < fd {
+            let result = close(from, fd - 1);
+            if result != 0 {
+                return result;
+            }
+        }
+        from = fd + 1;
+    }
+    match from <= last {
+        true => close(from, last),
+        false => 0,
     }
 }
 
@@ -143,8 +123,7 @@ unsafe fn close_ours(first: c_uint, last: c_uint) {
 pub(super) unsafe extern "C-unwind" fn fcntl(fd: c_int, command: c_int, arg: c_ulong) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        let duplicates = matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC);
-        match sockets::is_ours(fd) && !(duplicates && is_stranger()) {
+        match sockets::is_ours(fd) {
             true => sockets::tas_fcntl(fd, command, arg),
             false => real::fcntl64(fd, command, arg),
         }

@@ -4,19 +4,15 @@ use super::*;
 
 /// A service at 10.0.0.1/24 with 10.1.0.0/16 behind a gateway.
 struct World {
-    service: Option<Routes>,
+    running: bool,
     kernel: Option<u32>,
     attached: Cell<bool>,
 }
 
 impl World {
     fn new() -> World {
-        let ip = |a, b, c, d| Ipv4Addr::new(a, b, c, d).to_bits();
         World {
-            service: Some(Routes::new(
-                [(ip(10, 0, 0, 1), 24)],
-                [(ip(10, 1, 0, 0), 0xffff_0000)],
-            )),
+            running: true,
             kernel: None,
             attached: Cell::new(false),
         }
@@ -43,9 +39,22 @@ impl World {
 }
 
 impl Surroundings for World {
-    fn service(&self) -> Option<&Routes> {
+    fn attached(&self) -> bool {
         self.attached.set(true);
-        self.service.as_ref()
+        self.running
+    }
+
+    fn is_local(&self, address: Ipv4Addr) -> bool {
+        address == Ipv4Addr::new(10, 0, 0, 1)
+    }
+
+    fn prefix(&self, address: Ipv4Addr) -> Option<u32> {
+        match address.octets() {
+            [10, 0, 0, 1] => Some(32),
+            [10, 0, 0, _] => Some(24),
+            [10, 1, _, _] => Some(16),
+            _ => None,
+        }
     }
 
     fn kernel_prefix(&self, _address: Ipv4Addr) -> Option<u32> {
@@ -171,7 +180,7 @@ fn rules_choose_listeners_by_port() {
 #[test]
 fn without_a_service_all_is_the_kernels() {
     let world = World {
-        service: None,
+        running: false,
         ..World::new()
     };
     assert_eq!(world.connect("10.0.0.2:80"), Err(Reason::NoService));

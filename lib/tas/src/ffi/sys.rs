@@ -1,5 +1,6 @@
 //! System calls and the clock.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -98,6 +99,31 @@ pub(crate) fn wait_readable(event: i32, socket: i32, timeout_ms: i32) -> io::Res
 /// Whether the other end of a socket is closed.
 pub(crate) fn hung_up(socket: i32) -> bool {
     wait_readable(-1, socket, 0).is_ok_and(|woken| woken.hangup)
+}
+
+thread_local! {
+    /// What was to be printed, if the thread keeps it instead.
+    static KEPT: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// Runs a call and returns with its result why functions of this library
+/// failed in it, which is not printed then.
+pub fn overhear<R>(call: impl FnOnce() -> R) -> (R, Vec<String>) {
+    KEPT.set(Some(Vec::new()));
+    let result = call();
+    (result, KEPT.take().unwrap_or_default())
+}
+
+/// Says why a function failed.
+pub(crate) fn report(name: &str, line: &str) {
+    let kept = KEPT.with_borrow_mut(|kept| {
+        kept.as_mut()
+            .map(|kept| kept.push(line.to_owned()))
+            .is_some()
+    });
+    if !kept {
+        complain(format_args!("{name}: {line}"));
+    }
 }
 
 /// Prints a line on stderr.
