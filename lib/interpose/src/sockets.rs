@@ -1,11 +1,8 @@
 //! What interposition uses of the sockets library.
 
-use std::ffi::{c_int, c_ulong, c_void};
+use std::ffi::c_int;
 
-use libc::{
-    epoll_event, fd_set, msghdr, nfds_t, off_t, pollfd, sigset_t, size_t, sockaddr, socklen_t,
-    ssize_t, timespec, timeval,
-};
+use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use tas_sockets::{close, create, engine, table};
 
 /// Whether a descriptor is a socket of which nobody knows yet whether it will
