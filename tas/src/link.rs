@@ -73,6 +73,9 @@ pub enum CloseHow {
     Graceful,
     /// Reset the peer and forget the flow.
     Reset,
+    /// The application is gone: as [`CloseHow::Graceful`], but if there are received bytes that it
+    /// had not handed back, as [`CloseHow::Reset`] (RFC 9293 §3.6, RFC 1122 §4.2.2.13).
+    Abandon,
 }
 
 /// A context that a core is to serve.

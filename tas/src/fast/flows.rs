@@ -110,10 +110,7 @@ impl<Q: NicQueue> Core<Q> {
                         .send(ToSlow::Misbehaved(id, "its queues cannot be used"));
                 }
             }
-            ToFast::RemoveContext(id) => {
-                self.contexts.remove(id);
-                self.slow.send(ToSlow::ContextRemoved(self.id, id));
-            }
+            ToFast::RemoveContext(id) => self.remove_context(id),
             ToFast::Rebalance(round) => self.begin_round(round),
             ToFast::Shutdown => self.stopping = true,
         }
@@ -162,6 +159,13 @@ impl<Q: NicQueue> Core<Q> {
         if !slot.app.installed {
             return;
         }
+        let how = match how {
+            CloseHow::Abandon => {
+                slot.app.abandoned = true;
+                CloseHow::Graceful
+            }
+            how => how,
+        };
         let updates_count = how == CloseHow::Graceful && slot.app.is_used() && !slot.app.ended;
         if !updates_count || !self.collect(id, Purpose::Close) {
             self.finish_close(id, how);
@@ -173,7 +177,7 @@ impl<Q: NicQueue> Core<Q> {
         let Some((_, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
             return;
         };
-        let abandoned = slot.app.owner == Owner::Backlog;
+        let unaccepted = slot.app.owner == Owner::Backlog;
         if how == CloseHow::Graceful && slot.app.is_used() && !slot.app.ended {
             let context = slot.app.context();
             self.take_all_of(context);
@@ -181,9 +185,13 @@ impl<Q: NicQueue> Core<Q> {
         let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
             return;
         };
+        let unread = slot.app.abandoned && {
+            let ext = &mut slot.ext;
+            Flow { st, ext }.rx_unread() > 0
+        };
         if slot.app.ended {
             self.release(id);
-        } else if how == CloseHow::Reset || abandoned {
+        } else if how == CloseHow::Reset || unaccepted || unread {
             self.send_reset(id);
             self.release(id);
         } else {
@@ -208,6 +216,31 @@ impl<Q: NicQueue> Core<Q> {
             .deadline();
             self.schedule.arm(id, &mut slot.app, deadline);
             self.slow.send(ToSlow::Detached(id));
+        }
+    }
+
+    /// Lets go of a context whose application is gone. What it had posted is passed on first: some
+    /// of its flows may be on other cores, which ask for that when they close them.
+    fn remove_context(&mut self, id: ContextId) {
+        if let Some(index) = self.contexts.index(id)
+            && !self.peers.is_empty()
+        {
+            self.take_entries(index, ENTRIES_MAX);
+        }
+        // What other cores pass on is taken only from an application that is known.
+        if self.collecting.is_empty() {
+            self.contexts.remove(id);
+            self.slow.send(ToSlow::ContextRemoved(self.id, id));
+        } else {
+            self.removals.push(id);
+        }
+    }
+
+    /// Lets go of the contexts that were waited with.
+    #[cold]
+    pub(super) fn remove_contexts(&mut self) {
+        for id in std::mem::take(&mut self.removals) {
+            self.remove_context(id);
         }
     }
 

@@ -36,7 +36,7 @@ use crate::link::{Ended, ToFast, ToSlow, Waker};
 use crate::nic::{NicQueue, PortInfo};
 use crate::proto::{End, Flow, TcpParams};
 use crate::steering::Steering;
-use crate::types::{CoreId, FlowId, Micros};
+use crate::types::{ContextId, CoreId, FlowId, Micros};
 
 use contexts::Contexts;
 use counters::CoreCounters;
@@ -128,6 +128,8 @@ pub struct Core<Q: NicQueue> {
     held_back: Vec<ToFast>,
     departed: Vec<Departed>,
     collecting: Vec<Collecting>,
+    /// Contexts to let go of once nothing is being collected.
+    removals: Vec<ContextId>,
     moving: Vec<Moving>,
     /// Updates just taken from a context, on their way to their flows.
     updates: VecDeque<Early>,
@@ -171,6 +173,7 @@ impl<Q: NicQueue> Core<Q> {
             held_back: Vec::new(),
             departed: Vec::new(),
             collecting: Vec::new(),
+            removals: Vec::new(),
             moving: Vec::new(),
             updates: VecDeque::new(),
             early: Vec::new(),

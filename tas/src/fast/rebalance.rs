@@ -431,6 +431,9 @@ impl<Q: NicQueue> Core<Q> {
                 Purpose::Take(by) => self.finish_take(id, by),
             }
         }
+        if self.collecting.is_empty() {
+            self.remove_contexts();
+        }
     }
 }
 

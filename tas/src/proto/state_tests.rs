@@ -376,7 +376,7 @@ mod detached_rfc1122_4_2_2_13 {
             recv!(t, window: 0);
             probes += 1;
         }
-        assert_eq!(probes, 15);
+        assert_eq!(probes, 8);
     }
 
     #[test]

@@ -5,6 +5,10 @@ use super::flow::{Flow, ring_sub};
 use super::types::{End, TcpParams, TimerOutcome};
 use crate::types::Micros;
 
+/// Timeouts, or probes of a closed window, before a flow that finishes by itself gives up: nobody
+/// waits for it, but it takes memory.
+const ORPHAN_RETRIES: u8 = 8;
+
 impl Flow<'_> {
     /// When [`Flow::on_timer`] has something to do; never: [`Micros::NEVER`].
     #[inline]
@@ -42,6 +46,15 @@ impl Flow<'_> {
         out
     }
 
+    /// How often to try again.
+    fn retries_max(&self, params: &TcpParams) -> u8 {
+        if self.ext.detached {
+            params.max_retries.min(ORPHAN_RETRIES)
+        } else {
+            params.max_retries
+        }
+    }
+
     /// RFC 6298 §5.4 to §5.6, RFC 5681 §3.1: go back to what is not acknowledged.
     #[cold]
     fn on_retransmission_timeout(
@@ -50,7 +63,7 @@ impl Flow<'_> {
         now: Micros,
         out: &mut TimerOutcome,
     ) {
-        if self.ext.retries >= params.max_retries {
+        if self.ext.retries >= self.retries_max(params) {
             self.abort();
             out.end = Some(End::TimedOut);
             return;
@@ -84,7 +97,7 @@ impl Flow<'_> {
     /// waiting for it.
     #[cold]
     fn on_persist_timeout(&mut self, params: &TcpParams, now: Micros, out: &mut TimerOutcome) {
-        if self.ext.detached && self.ext.retries >= params.max_retries {
+        if self.ext.detached && self.ext.retries >= self.retries_max(params) {
             self.abort();
             out.end = Some(End::TimedOut);
             return;

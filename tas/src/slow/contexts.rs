@@ -91,6 +91,11 @@ impl Context {
         if self.leaving || self.is_behind() {
             return None;
         }
+        self.any_request()
+    }
+
+    /// The next request, whether there is room for an answer or not.
+    fn any_request(&mut self) -> Option<Result<AppoutMsg, ()>> {
         let entry = self.requests.pop()?;
         Some(AppoutMsg::try_from(entry).map_err(|_| ()))
     }
@@ -214,6 +219,13 @@ impl Contexts {
             }
         }
         None
+    }
+
+    /// The next request of a context whose application is gone, and reads no answers.
+    pub fn last_request(&mut self, id: ContextId) -> Option<Result<AppoutMsg, ()>> {
+        self.get(id)
+            .filter(|context| !context.leaving)?
+            .any_request()
     }
 
     /// Answers an application; when its queue is full, as soon as there is room.

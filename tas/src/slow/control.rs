@@ -23,6 +23,8 @@ use crate::types::{Micros, TenantId};
 
 /// Messages of one core in one turn.
 const MESSAGES: usize = 256;
+/// Applications that are gone and whose connections finish in the background.
+const LEAVING_MAX: usize = 256;
 /// Requests of applications in one turn.
 const REQUESTS: usize = 256;
 
@@ -247,6 +249,20 @@ impl Control {
 
     /// An application is gone.
     pub fn leave(&mut self, tenant: TenantId) {
+        if !self.tenants.has_sockets(tenant) {
+            return self.remove(tenant);
+        }
+        self.take_last_requests(tenant);
+        // Unless it was made to leave for one of them.
+        if self.tenants.region(tenant).is_some() {
+            self.tcp.sockets_gone(&mut self.effects, tenant);
+            self.tenants.leave(tenant, &mut self.effects);
+            self.limit_leaving();
+        }
+    }
+
+    /// Ends all that an application has.
+    fn remove(&mut self, tenant: TenantId) {
         if self.tenants.region(tenant).is_some() {
             // In this order: cores let go of its flows before they let go of its contexts.
             self.tcp.tenant_gone(&mut self.effects, tenant);
@@ -254,10 +270,19 @@ impl Control {
         }
     }
 
+    /// Cuts short those that have been leaving the longest, if they are too many.
+    fn limit_leaving(&mut self) {
+        let tcp = &mut self.tcp;
+        let surplus = self.tenants.leaving().rev().skip(LEAVING_MAX);
+        for tenant in surplus {
+            tcp.cut_short(&mut self.effects, tenant);
+        }
+    }
+
     /// Makes an application leave that broke the rules.
     pub(super) fn expel(&mut self, tenant: TenantId, why: &str) {
         self.tenants.complain(tenant, why);
-        self.leave(tenant);
+        self.remove(tenant);
         self.expelled.push(tenant);
     }
 

@@ -52,6 +52,23 @@ impl Control {
         }
     }
 
+    /// Takes what an application had asked for before it ended, at most a queue's worth: it may
+    /// not have ended really.
+    pub(super) fn take_last_requests(&mut self, tenant: TenantId) {
+        let contexts = self.tenants.contexts(tenant).to_vec();
+        let most = self.tenants.requests_max();
+        for context in contexts {
+            for _ in 0..most {
+                let request = match self.effects.contexts.last_request(context) {
+                    Some(Ok(request)) if self.tenants.speaks(tenant, &request) => request,
+                    Some(_) => return self.expel(tenant, "posted a request of unknown type"),
+                    None => break,
+                };
+                self.request(Client { tenant, context }, request);
+            }
+        }
+    }
+
     fn request(&mut self, client: Client, request: AppoutMsg) {
         let effects = &mut self.effects;
         match request {

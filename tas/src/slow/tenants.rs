@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use tas_abi::appif::{AppoutMsg, UxsockQueue, UxsockRequest, UxsockResponse};
+use tas_abi::appif::{AppoutMsg, KernelAppout, UxsockQueue, UxsockRequest, UxsockResponse};
 use tas_abi::memif::{Arx, Atx};
 use tas_shm::{Arena, Doorbell, EventFd};
 use zerocopy::IntoBytes;
@@ -104,6 +104,11 @@ impl Tenants {
         self.list.len()
     }
 
+    /// Requests that a context's queue holds.
+    pub fn requests_max(&self) -> usize {
+        self.queues.requests_len as usize / size_of::<KernelAppout>()
+    }
+
     /// Any legacy application is attached; only those ring the slow path sparingly.
     pub fn has_legacy(&self) -> bool {
         self.list
@@ -121,6 +126,23 @@ impl Tenants {
             }
             None => false,
         }
+    }
+
+    /// An application's connections end as those of sockets do.
+    pub fn has_sockets(&self, tenant: TenantId) -> bool {
+        self.list.get(&tenant).is_some_and(|tenant| tenant.sockets)
+    }
+
+    /// The applications that are gone and have something left, the oldest first.
+    pub fn leaving(&self) -> impl DoubleEndedIterator<Item = TenantId> {
+        self.leaving.iter().copied()
+    }
+
+    /// The contexts of an application.
+    pub fn contexts(&self, tenant: TenantId) -> &[ContextId] {
+        self.list
+            .get(&tenant)
+            .map_or(&[], |tenant| tenant.contexts.as_slice())
     }
 
     /// Whether an application may send a request: the original's libraries know only the original's.

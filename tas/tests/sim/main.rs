@@ -18,6 +18,7 @@ mod programs;
 mod queues;
 mod rates;
 mod scarce;
+mod sockets;
 
 use programs::{Client, Server};
 

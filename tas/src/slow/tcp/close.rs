@@ -210,15 +210,30 @@ impl TcpControl {
     /// A context is gone: resets its connections and closes its listeners. Its memory is in use
     /// until [`TcpControl::tenant_idle`].
     pub fn context_gone(&mut self, w: &mut impl World, context: ContextId) {
-        self.clients_gone(w, |client| client.context == context);
+        self.clients_gone(w, CloseHow::Reset, |client| client.context == context);
     }
 
     /// A tenant is gone: the same for all its contexts.
     pub fn tenant_gone(&mut self, w: &mut impl World, tenant: TenantId) {
-        self.clients_gone(w, |client| client.tenant == tenant);
+        self.clients_gone(w, CloseHow::Reset, |client| client.tenant == tenant);
     }
 
-    fn clients_gone(&mut self, w: &mut impl World, gone: impl Fn(Client) -> bool) {
+    /// A tenant whose connections are sockets is gone: they finish in the background, unless
+    /// there was something left to read.
+    pub fn sockets_gone(&mut self, w: &mut impl World, tenant: TenantId) {
+        self.clients_gone(w, CloseHow::Abandon, |client| client.tenant == tenant);
+    }
+
+    /// A tenant that is gone has finished for long enough: what it has left is reset.
+    pub fn cut_short(&mut self, w: &mut impl World, tenant: TenantId) {
+        for (flow, record) in &self.flows {
+            if record.tenant == tenant && record.phase == Phase::Closing(None) {
+                w.send(w.core(record.group), ToFast::Close(*flow, CloseHow::Reset));
+            }
+        }
+    }
+
+    fn clients_gone(&mut self, w: &mut impl World, how: CloseHow, gone: impl Fn(Client) -> bool) {
         let mut closed = Vec::new();
         let mut withdrawn = Vec::new();
         for (id, listener) in self.listeners.iter_mut() {
@@ -255,7 +270,7 @@ impl TcpControl {
             .map(|(flow, _)| *flow)
             .collect();
         for flow in flows {
-            self.lose_application(w, flow, &gone);
+            self.lose_application(w, flow, how, &gone);
         }
     }
 
@@ -264,9 +279,10 @@ impl TcpControl {
         &mut self,
         w: &mut impl World,
         flow: FlowId,
+        how: CloseHow,
         gone: &impl Fn(Client) -> bool,
     ) {
-        if self.lose_holders(w, flow, gone) {
+        if self.lose_holders(w, flow, how, gone) {
             return;
         }
         let Some(record) = self.flows.get_mut(&flow) else {
@@ -285,7 +301,7 @@ impl TcpControl {
         {
             answer_moved(w, to, Errno::CONNABORTED.status());
         }
-        self.close_flow(w, flow, None, CloseHow::Reset);
+        self.close_flow(w, flow, None, how);
     }
 }
 

@@ -259,6 +259,35 @@ fn everything_of_a_tenant_goes() {
     net.empty();
 }
 
+/// RFC 9293 §3.10.4 for each connection of a process that has ended.
+#[test]
+fn the_connections_of_sockets_finish_in_the_background() {
+    let mut net = Net::resolved();
+    let (tuple, flow) = net.established(APP, 5);
+    net.listen(APP, 1, 80, 8);
+    net.peer_connects(80, 40000);
+    let (_, waiting) = net.installed();
+    net.answered(APP);
+    net.tcp.open(&mut net.w, APP, &Open::to(6, (PEER, 80)));
+    net.sent();
+
+    net.tcp.sockets_gone(&mut net.w, APP.tenant);
+    assert_eq!(told_to_close(&mut net), (waiting.flow, CloseHow::Reset));
+    assert_eq!(told_to_close(&mut net), (flow, CloseHow::Abandon));
+    net.released(waiting.flow);
+    net.tcp.on_detached(&mut net.w, flow);
+    net.quiet();
+    assert!(!net.tcp.tenant_idle(APP.tenant));
+    assert_eq!(net.w.table.get(&tuple), Some(&flow));
+
+    // There is no time for it.
+    net.tcp.cut_short(&mut net.w, APP.tenant);
+    assert_eq!(told_to_close(&mut net), (flow, CloseHow::Reset));
+    net.released(flow);
+    net.quiet();
+    net.empty();
+}
+
 #[test]
 fn a_context_goes_and_the_tenant_stays() {
     let mut net = Net::resolved();

@@ -208,6 +208,7 @@ impl TcpControl {
         &mut self,
         w: &mut impl World,
         flow: FlowId,
+        how: CloseHow,
         gone: &impl Fn(Client) -> bool,
     ) -> bool {
         self.drop_holders(flow, gone);
@@ -221,7 +222,6 @@ impl TcpControl {
                 let to = taking.to.take_if(|to| is_gone(to));
                 taking.from.take_if(|from| is_gone(from));
                 if last {
-                    let how = CloseHow::Reset;
                     let finish = taking.finish.get_or_insert(Finish { asker: None, how });
                     finish.asker.take_if(|asker| is_gone(asker));
                 }

@@ -1,0 +1,283 @@
+//! What sockets need: how a process's connections end with it.
+
+use tas::nic::sim::{Path, Random};
+use tas::sim::{Event, HostConf, Step, World};
+use tas::types::Micros;
+use tas_abi::appif::{AppoutMsg, AppoutReqScale};
+
+use crate::link::{End, Link};
+use crate::{CLIENT, PORT, SERVER, seeds};
+
+/// Makes an end's application one with sockets.
+fn declare(link: &mut Link) {
+    for end in [&link.a, &link.b] {
+        let tenant = end.app.tenant();
+        let host = end.host;
+        assert!(link.world.host(host).control.declare_sockets(tenant));
+    }
+}
+
+fn sockets(conf: impl Fn(HostConf) -> HostConf) -> Link {
+    let mut link = Link::new(1, conf);
+    declare(&mut link);
+    link
+}
+
+/// The end's process ends; nobody looks at its queues any more.
+fn exit(world: &mut World, end: &End) {
+    world.host(end.host).control.leave(end.app.tenant());
+}
+
+/// The first end's process ends.
+fn exit_a(link: &mut Link) {
+    exit(&mut link.world, &link.a);
+}
+
+/// Lets the second end look at its queues for a while.
+fn go_on(link: &mut Link, ms: u64) {
+    let b = &mut link.b;
+    link.world
+        .run(Micros::from_millis(ms), |_, _| match b.poll() {
+            true => Step::Worked,
+            false => Step::Idle,
+        });
+}
+
+/// Nothing is left of the connection on either host, nor of the process.
+fn assert_empty(link: &mut Link) {
+    go_on(link, 100_000);
+    for host in [link.a.host, link.b.host] {
+        link.world.host(host).check_empty().unwrap();
+    }
+    assert_eq!(tenants(link), 0);
+}
+
+/// Applications on the host of the first end.
+fn tenants(link: &mut Link) -> usize {
+    link.world.host(link.a.host).control.tenants().len()
+}
+
+#[test]
+fn what_was_sent_arrives_after_the_process_is_gone() {
+    let mut link = sockets(|conf| conf);
+    link.a.send(&[7; 8000]);
+    exit_a(&mut link);
+    go_on(&mut link, 10);
+    assert_eq!(link.b.receive(), vec![7; 8000]);
+    assert!(link.b.state().rx_closed && !link.b.state().reset);
+    assert_eq!(tenants(&mut link), 1, "its memory is in use");
+    link.b.close(false);
+    assert_empty(&mut link);
+}
+
+/// RFC 1122 §4.2.2.13: data for a process that is gone.
+#[test]
+fn what_comes_later_is_answered_by_a_reset() {
+    let mut link = sockets(|conf| conf);
+    exit_a(&mut link);
+    go_on(&mut link, 5);
+    assert!(link.b.state().rx_closed && !link.b.state().reset);
+    link.b.send(b"nobody reads this");
+    go_on(&mut link, 5);
+    assert!(link.b.state().reset);
+    link.b.close(true);
+    assert_empty(&mut link);
+}
+
+/// RFC 9293 §3.10.4: bytes that nobody has read.
+#[test]
+fn unread_bytes_make_it_a_reset() {
+    for read in [false, true] {
+        let mut link = sockets(|conf| conf);
+        link.b.send(b"request");
+        link.run(5);
+        if read {
+            assert_eq!(link.a.receive(), b"request");
+        }
+        exit_a(&mut link);
+        go_on(&mut link, 5);
+        assert!(link.b.state().rx_closed);
+        assert_eq!(link.b.state().reset, !read);
+        link.b.close(true);
+        assert_empty(&mut link);
+    }
+}
+
+/// Requests that the service has not taken yet count.
+#[test]
+fn what_was_asked_for_before_the_end_is_done() {
+    let mut link = sockets(|conf| conf);
+    link.a.send(b"last words");
+    link.a.close(false);
+    // A graceful close, not an end with something unread.
+    link.b.send(b"unread");
+    exit_a(&mut link);
+    go_on(&mut link, 5);
+    assert_eq!(link.b.receive(), b"last words");
+    assert!(link.b.state().rx_closed);
+    link.b.close(true);
+    assert_empty(&mut link);
+}
+
+#[test]
+fn who_waits_to_be_accepted_is_reset() {
+    let mut world = World::new(1);
+    let there = world.add(HostConf::new(SERVER)).unwrap();
+    let here = world.add(HostConf::new(CLIENT)).unwrap();
+    let mut server = world.host(there).attach(1).unwrap();
+    assert!(world.host(there).control.declare_sockets(server.tenant()));
+    let mut client = world.host(here).attach(1).unwrap();
+    server.listen(0, PORT, 8);
+    world.rest(Micros::from_millis(1));
+    let conn = client.open(0, SERVER.into(), PORT);
+    world.run(Micros::from_millis(100), |_, _| {
+        server.poll();
+        match client.poll().contains(&Event::Opened(conn)) {
+            true => Step::Done,
+            false => Step::Idle,
+        }
+    });
+    world.host(there).kill(server);
+    world.rest(Micros::from_millis(10));
+    client.poll();
+    assert!(client.conn(conn).unwrap().reset);
+    world.host(here).kill(client);
+    world.rest(Micros::from_millis(10));
+    world.host(there).check_empty().unwrap();
+    assert_eq!(world.host(there).control.tenants().len(), 0);
+}
+
+/// A peer that vanishes, or that never takes the rest, does not keep what is left for ever.
+#[test]
+fn the_rest_is_not_kept_for_ever() {
+    for vanished in [true, false] {
+        let mut link = sockets(|conf| conf);
+        if !vanished {
+            // Its window closes.
+            while link.a.send(&[1; 4096]) > 0 {
+                link.world.rest(Micros::from_millis(1));
+                link.a.poll();
+            }
+        }
+        link.a.send(&[1; 1000]);
+        if vanished {
+            let port = link.world.host(link.a.host).port();
+            let lossy = Path {
+                loss: 1000,
+                ..Path::default()
+            };
+            link.world.network.set_path(port, lossy);
+        }
+        exit_a(&mut link);
+        link.world.rest(Micros::from_millis(600_000));
+        assert_eq!(tenants(&mut link), 0, "vanished: {vanished}");
+        link.world.host(link.a.host).check_empty().unwrap();
+    }
+}
+
+/// Processes that leave something behind again and again do not fill the service.
+#[test]
+fn ends_that_last_are_cut_short_when_they_are_many() {
+    let options = |conf: HostConf| {
+        conf.with("--app-shm-len=6291456")
+            .with("--app-shm-total=4294967296")
+    };
+    let mut world = World::new(1);
+    let there = world.add(options(HostConf::new(SERVER))).unwrap();
+    let here = world.add(options(HostConf::new(CLIENT))).unwrap();
+    let mut server = world.host(there).attach(1).unwrap();
+    server.listen(0, PORT, 1000);
+    for _ in 0..300 {
+        let mut client = world.host(here).attach(1).unwrap();
+        assert!(world.host(here).control.declare_sockets(client.tenant()));
+        let conn = client.open(0, SERVER.into(), PORT);
+        world.run(Micros::from_millis(100), |_, _| {
+            server.poll();
+            match client.poll().contains(&Event::Opened(conn)) {
+                true => Step::Done,
+                false => Step::Idle,
+            }
+        });
+        // Nobody will read this, nor close.
+        client.send(conn, &[1; 100]);
+        world.host(here).kill(client);
+        world.rest(Micros::from_millis(1));
+    }
+    world.rest(Micros::from_millis(10));
+    let left = world.host(here).control.tenants().len();
+    assert!((1..=257).contains(&left), "{left}");
+}
+
+/// Whatever a process does before it ends, also on flows that change their core: the peer gets a
+/// prefix of what was sent, all of it if nothing was left to read, and nothing is left.
+#[test]
+fn any_end_of_a_process_leaves_nothing() {
+    for seed in seeds(200) {
+        let mut random = Random::new(seed);
+        let mut link = Link::new(seed, |conf| conf.with("--fp-cores-max=3"));
+        declare(&mut link);
+        let path = Path {
+            delay: Micros(random.below(100)),
+            loss: random.below(100) as u32,
+            reorder: random.below(100) as u32,
+            reorder_by: Micros(500),
+            ..Path::default()
+        };
+        for host in [link.a.host, link.b.host] {
+            let port = link.world.host(host).port();
+            link.world.network.set_path(port, path);
+        }
+        let (mut sent, mut got) = (Vec::new(), Vec::new());
+        let talks = random.chance(500);
+        for step in 0..20u8 {
+            link.run_until(Micros(random.between(1, 400)), |_| false);
+            match random.below(8) {
+                0..=3 => {
+                    let bytes = vec![step; random.between(1, 3000) as usize];
+                    let taken = link.a.send(&bytes);
+                    sent.extend_from_slice(&bytes[..taken]);
+                }
+                4 if talks => {
+                    link.b.send(b"something to read");
+                }
+                5 => link.a.app.move_to(link.a.conn, random.below(2) as usize),
+                6 => {
+                    let cores = random.between(1, 3) as u32;
+                    let request = AppoutReqScale { num_cores: cores };
+                    link.a.app.request(0, AppoutMsg::ReqScale(request));
+                }
+                _ => got.extend(link.b.receive()),
+            }
+        }
+        exit_a(&mut link);
+        for host in [link.a.host, link.b.host] {
+            let port = link.world.host(host).port();
+            link.world.network.set_path(port, Path::default());
+        }
+        let world = &mut link.world;
+        let b = &mut link.b;
+        world.run(Micros::from_millis(60_000), |_, _| {
+            b.poll();
+            let bytes = b.receive();
+            got.extend_from_slice(&bytes);
+            match (b.state().rx_closed, bytes.is_empty()) {
+                (true, true) => Step::Done,
+                (_, true) => Step::Idle,
+                (_, false) => Step::Worked,
+            }
+        });
+        assert!(link.b.state().rx_closed, "seed {seed}");
+        assert!(sent.starts_with(&got), "seed {seed}");
+        if !talks {
+            assert!(!link.b.state().reset, "seed {seed}");
+            assert_eq!(got.len(), sent.len(), "seed {seed}");
+        }
+        exit(&mut link.world, &link.b);
+        link.world.rest(Micros::from_millis(300_000));
+        for host in [link.a.host, link.b.host] {
+            let host = link.world.host(host);
+            assert_eq!(host.check_empty(), Ok(()), "seed {seed}");
+            assert_eq!(host.control.tenants().len(), 0, "seed {seed}");
+        }
+    }
+}
