@@ -113,7 +113,7 @@ pub fn release(fd: c_int) -> Result<()> {
     if socket.nonblocking() {
         sys::set_nonblocking(fd, true)?;
     }
-    epoll::release(locked.state(), fd);
+    epoll::release(locked.state());
     drop(locked);
     for other in table::all().collect::<Vec<_>>() {
         if table::names(other, socket)

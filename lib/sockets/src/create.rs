@@ -18,6 +18,14 @@ pub fn own_tables() {
     OWNER.store(std::process::id(), Ordering::Relaxed);
 }
 
+/// Notes that the tables are this process's, if they are nobody's yet.
+pub fn claim_tables() {
+    if OWNER.load(Ordering::Relaxed) == 0 {
+        own_tables();
+        fork::watch_forks();
+    }
+}
+
 /// Whether the tables are this process's. A child made by vfork shares the
 /// memory of its parent until it execs: what it does to its descriptors must not
 /// be done to the parent's tables.
@@ -30,10 +38,7 @@ pub fn owns_tables() -> bool {
 /// # Errors
 /// `EMFILE` and others of socket(2).
 pub fn socket(domain: Domain, flags: SocketFlags) -> Result<c_int> {
-    if OWNER.load(Ordering::Relaxed) == 0 {
-        own_tables();
-        fork::watch_forks();
-    }
+    claim_tables();
     let socket = Socket::create(domain).ok_or(Errno::NFILE)?;
     socket.set_nonblocking(flags.contains(SocketFlags::NONBLOCK));
     match name(socket, domain, flags) {

@@ -114,6 +114,9 @@ fn in_child() {
     wait::after_fork();
     engine::protect();
     hold::after_fork();
+    if let Some(epolls) = &mut stopped.epolls {
+        epolls.inherit();
+    }
     for (id, home) in engine::all_homes().zip(&mut stopped.homes) {
         engine::forget(id, home);
     }

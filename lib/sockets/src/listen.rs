@@ -7,6 +7,7 @@ use tas_ll::calls::{self, ListenAt};
 
 use crate::close::{self, Direction};
 use crate::engine::{self, Locked};
+use crate::epoll::{self, control};
 use crate::operation::{self, Try};
 use crate::ready::{self, IN, OUT};
 use crate::socket::{Listening, Phase};
@@ -57,10 +58,14 @@ pub fn listen(fd: c_int, backlog: c_int) -> Result<()> {
         })
     };
     let status = operation::run(fd, |_| Until::Forever, OnSignal::Restart, answered)?;
+    let mut locked = operation::lock(fd)?;
     if status == 0 {
+        if !locked.state().items.is_empty() {
+            control::engage(&mut locked);
+            epoll::listens(locked.state());
+        }
         return Ok(());
     }
-    let mut locked = operation::lock(fd)?;
     let state = locked.state();
     state.phase = Phase::Fresh;
     ready::update(socket, state, 0);

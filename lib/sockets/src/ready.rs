@@ -22,12 +22,14 @@ const WRNORM: u32 = libc::EPOLLWRNORM as u32;
 pub const READ: u32 = IN | RDNORM;
 /// Ready to write, in all names.
 pub const WRITE: u32 = OUT | WRNORM;
+/// What a socket is of which nothing was asked yet.
+pub const UNUSED: u32 = WRITE | HUP;
 
 /// What holds now, as the kernel's `tcp_poll` would say.
 pub fn compute(state: &State, c: &FlextcpConnection) -> u32 {
     let mut bits = if state.error.is_some() { ERR } else { 0 };
     match state.phase {
-        Phase::Fresh => bits |= WRITE | HUP,
+        Phase::Fresh => bits |= UNUSED,
         Phase::Connecting | Phase::Closing => {}
         Phase::Listening => {
             let waiting = &state.listening;
@@ -89,7 +91,5 @@ fn tell(state: &mut State, bits: u32) {
     for waiter in &state.waiters {
         waiter.tell();
     }
-    for item in &state.items {
-        epoll::tell(item, bits);
-    }
+    epoll::tell_all(&state.items, bits);
 }

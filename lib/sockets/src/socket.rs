@@ -10,6 +10,7 @@ use crate::epoll::Item;
 use crate::ffi::cell::{ConnCell, Guarded, ListenerCell, Token};
 use crate::options::{Info, Options};
 use crate::pool::Pool;
+use crate::ready::UNUSED;
 use crate::wait::Waiter;
 
 /// All sockets.
@@ -131,7 +132,9 @@ impl Socket {
         let id = engine::of_thread();
         let mut home = engine::lock(id)?;
         let (_, token) = home.parts();
-        Socket::prepare(domain, id, token)
+        let socket = Socket::prepare(domain, id, token)?;
+        socket.set_ready(UNUSED);
+        Some(socket)
     }
 
     /// The same, at home in `home`, whose token is `token`.

@@ -17,6 +17,11 @@ pub(super) const BYTES_MAX: usize = 0x7fff_f000;
 const LOWEST: usize = 4096;
 const HIGHEST: usize = 1 << 47;
 
+/// Whether a program can have something at the address.
+pub fn is_address(at: *const c_void) -> bool {
+    (LOWEST..HIGHEST).contains(&at.addr())
+}
+
 /// Stretches of the program's memory, to be read or written in order.
 #[derive(Clone, Copy)]
 pub struct Iov<'a> {

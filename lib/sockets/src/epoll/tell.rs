@@ -1,0 +1,116 @@
+//! Telling epolls, and the threads that wait for them, that members are ready.
+
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+
+use super::{EPOLLS, Epoll, Inner, Item};
+use crate::ready::READ;
+use crate::wait::Waiter;
+
+/// Bits of EPOLL* hold anew for what has these memberships. Of epolls that
+/// are members exclusively, no more are told than it takes to wake a thread.
+pub fn tell_all(items: &[Item], bits: u32) {
+    let mut woken = false;
+    for item in items {
+        if !(item.exclusive && woken) {
+            woken |= tell(item, bits) && item.exclusive;
+        }
+    }
+}
+
+/// Bits of EPOLL* hold anew for a member. Returns whether a thread will look at it.
+pub fn tell(item: &Item, bits: u32) -> bool {
+    let Some(epoll) = EPOLLS.get(item.epoll) else {
+        return false;
+    };
+    let mut inner = epoll.lock();
+    let wanted = inner.members.get(item.key);
+    if wanted.is_none_or(|member| member.wanted() & bits == 0) {
+        return false;
+    }
+    inner.members.queue(item.key);
+    wake_one(epoll, inner)
+}
+
+/// A member may be ready: one thread that waits is told, unless one is about to
+/// look; and everything that watches the epoll itself. Returns whether a thread
+/// will look.
+pub(super) fn wake_one(epoll: &'static Epoll, mut inner: MutexGuard<'static, Inner>) -> bool {
+    let looking = epoll.looking.load(Ordering::Acquire) > 0;
+    let waiter = if looking {
+        None
+    } else {
+        inner.waiting.pop_front()
+    };
+    for watcher in &inner.watchers {
+        watcher.tell();
+    }
+    let nested = !inner.parents.is_empty();
+    drop(inner);
+    if let Some(waiter) = waiter {
+        waiter.tell();
+    }
+    if nested {
+        tell_parents(epoll, |parent| {
+            tell(parent, READ);
+        });
+    }
+    looking || waiter.is_some()
+}
+
+/// What threads must poll has changed: all of them look anew.
+pub(super) fn wake_all(epoll: &'static Epoll, inner: MutexGuard<'static, Inner>) {
+    for waiter in inner.waiting.iter().chain(&inner.watchers) {
+        waiter.tell();
+    }
+    let nested = !inner.parents.is_empty();
+    drop(inner);
+    if nested {
+        tell_parents(epoll, |parent| {
+            if let Some(epoll) = EPOLLS.get(parent.epoll) {
+                wake_all(epoll, epoll.lock());
+            }
+        });
+    }
+}
+
+/// Calls `tell` for the memberships of an epoll in others, which are locked
+/// before it, and so not while it is.
+pub(super) fn tell_parents(epoll: &Epoll, mut tell: impl FnMut(&Item)) {
+    let mut at = 0;
+    loop {
+        let parent = epoll.lock().parents.get(at).copied();
+        let Some(parent) = parent else { return };
+        tell(&parent);
+        at += 1;
+    }
+}
+
+impl Inner {
+    /// Registers a thread to be told of an event.
+    pub(super) fn await_event(&mut self, waiter: &'static Waiter) {
+        if !self.waiting.iter().any(|w| std::ptr::eq(*w, waiter)) {
+            self.waiting.push_back(waiter);
+        }
+    }
+
+    /// Takes a thread off the list.
+    pub(super) fn stop_awaiting(&mut self, waiter: &'static Waiter) {
+        self.waiting.retain(|w| !std::ptr::eq(*w, waiter));
+    }
+}
+
+impl Epoll {
+    /// Registers a thread that waits for the epoll itself.
+    pub fn watch(&self, waiter: &'static Waiter) {
+        self.lock().watchers.push(waiter);
+    }
+
+    /// Takes it off the list, once.
+    pub fn unwatch(&self, waiter: &'static Waiter) {
+        let watchers = &mut self.lock().watchers;
+        if let Some(at) = watchers.iter().position(|w| std::ptr::eq(*w, waiter)) {
+            watchers.swap_remove(at);
+        }
+    }
+}
