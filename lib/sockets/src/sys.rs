@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
-use rustix::event::EventfdFlags;
+use rustix::event::{EventfdFlags, epoll};
 use rustix::fs::OFlags;
 use rustix::io::{DupFlags, Errno};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -34,6 +34,17 @@ pub fn new_event() -> Result<c_int> {
     Ok(fd)
 }
 
+/// Makes an epoll of the kernel's that is not the program's.
+///
+/// # Errors
+/// As epoll_create1(2).
+pub fn new_epoll() -> Result<c_int> {
+    let fd = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let fd = out_of_the_way(fd).into_raw_fd();
+    table::protect(fd);
+    Ok(fd)
+}
+
 /// Makes an eventfd readable.
 pub fn signal_event(fd: c_int) {
     if let Ok(fd) = borrow(fd) {
@@ -52,6 +63,7 @@ pub fn drain_event(fd: c_int) {
 
 /// Closes a descriptor of the kernel's.
 pub fn close(fd: c_int) {
+    table::unprotect(fd);
     raw::close(fd);
 }
 

@@ -106,6 +106,14 @@ pub fn protect(fd: c_int) {
     enter(fd, PROTECTED);
 }
 
+/// The descriptor is kept no more, if it was.
+pub fn unprotect(fd: c_int) {
+    if let Some(entry) = entry(fd) {
+        // Another entry stays.
+        let _ = entry.compare_exchange(PROTECTED, 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
+}
+
 /// Nothing is kept for this library any more.
 pub fn unprotect_all() {
     for chunk in TABLE.iter().filter_map(OnceLock::get) {

@@ -50,7 +50,7 @@ fn aside_of(epoll: &Epoll) -> Result<c_int> {
     if aside >= 0 {
         return Ok(aside);
     }
-    let aside = events::epoll_create(true)?;
+    let aside = sys::new_epoll()?;
     epoll.aside.store(aside, Ordering::Release);
     Ok(aside)
 }
