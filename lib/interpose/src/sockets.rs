@@ -2,7 +2,6 @@
 
 use std::ffi::c_int;
 
-use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use tas_sockets::{close, create, engine, table};
 
 /// Whether a descriptor is a socket of which nobody knows yet whether it will
@@ -24,9 +23,11 @@ pub(crate) use tas_sockets::ffi::data::{
 
 pub(crate) use tas_sockets::ffi::messages::{tas_recvfrom, tas_recvmsg, tas_sendmsg, tas_sendto};
 pub(crate) use tas_sockets::ffi::options::{tas_fcntl, tas_getsockopt, tas_ioctl, tas_setsockopt};
+pub(crate) use tas_sockets::ffi::poll::{
+    tas_epoll_create1, tas_epoll_ctl, tas_epoll_pwait, tas_epoll_pwait2, tas_epoll_wait, tas_poll,
+    tas_ppoll, tas_pselect, tas_select,
+};
 pub(crate) use tas_sockets::ffi::transfer::tas_sendfile;
-
-use crate::real::set_errno;
 
 /// The undecided socket is the kernel's from now on.
 pub(crate) fn release(fd: c_int) {
@@ -56,31 +57,4 @@ pub(crate) fn attach() -> Result<(), String> {
 pub(crate) fn is_privileged() -> bool {
     // SAFETY: asks for a number.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
-}
-
-macro_rules! absent {
-    ($($name:ident ( $($kind:ty),* ) -> $result:ty;)*) => {
-        $(
-            /// # Safety
-            /// As for the function in C.
-            #[allow(clippy::too_many_arguments)]
-            pub(crate) unsafe extern "C" fn $name($(_: $kind),*) -> $result {
-                set_errno(libc::EBADF);
-                -1
-            }
-        )*
-    };
-}
-
-absent! {
-    tas_epoll_create1(c_int) -> c_int;
-    tas_epoll_ctl(c_int, c_int, c_int, *mut epoll_event) -> c_int;
-    tas_epoll_wait(c_int, *mut epoll_event, c_int, c_int) -> c_int;
-    tas_epoll_pwait(c_int, *mut epoll_event, c_int, c_int, *const sigset_t) -> c_int;
-    tas_epoll_pwait2(c_int, *mut epoll_event, c_int, *const timespec, *const sigset_t) -> c_int;
-    tas_select(c_int, *mut fd_set, *mut fd_set, *mut fd_set, *mut timeval) -> c_int;
-    tas_pselect(c_int, *mut fd_set, *mut fd_set, *mut fd_set, *const timespec, *const sigset_t)
-        -> c_int;
-    tas_poll(*mut pollfd, nfds_t, c_int) -> c_int;
-    tas_ppoll(*mut pollfd, nfds_t, *const timespec, *const sigset_t) -> c_int;
 }
