@@ -11,7 +11,7 @@ use crate::engine::{self, Locked};
 use crate::operation::{self, Try};
 use crate::options::Linger;
 use crate::ready::{self, IN, OUT, RDHUP};
-use crate::socket::{Phase, SOCKETS, Socket};
+use crate::socket::{Phase, SOCKETS, Socket, State};
 use crate::table::{self, Object};
 use crate::wait::{OnSignal, Until};
 use crate::{Result, create, epoll, send, sys};
@@ -236,6 +236,14 @@ fn finish_sending(locked: &mut Locked) -> Result<()> {
     Ok(())
 }
 
+/// Whether both ends have closed and know it of each other: there is no
+/// connection any more (RFC 9293 §3.3.2, after LAST-ACK or in TIME-WAIT).
+pub fn is_finished(socket: &'static Socket, state: &State) -> bool {
+    state.write_shut
+        && state.peer_closed
+        && socket.conn().with(|c| conn::has(c, conn::TX_EOS_ACKED))
+}
+
 /// Closes one direction or both, as shutdown(2).
 ///
 /// # Errors
@@ -244,7 +252,9 @@ pub fn shutdown(fd: c_int, direction: Direction) -> Result<()> {
     let mut locked = operation::lock(fd)?;
     locked.home().poll();
     let socket = locked.socket();
-    match locked.state().phase {
+    let state = locked.state();
+    match state.phase {
+        Phase::Connected if is_finished(socket, state) => return Err(Errno::NOTCONN),
         Phase::Connected => {}
         Phase::Listening => return crate::listen::shutdown(locked, direction),
         _ => return Err(Errno::NOTCONN),

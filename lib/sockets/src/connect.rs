@@ -82,7 +82,10 @@ fn begin(fd: c_int, to: SocketAddrV4) -> Result<()> {
         Phase::Connected | Phase::Listening => return Err(Errno::ISCONN),
         Phase::Closing => return Err(Errno::BADF),
     }
-    if to.port() == 0 || to.ip().is_broadcast() || to.ip().is_multicast() {
+    if to.ip().is_broadcast() || to.ip().is_multicast() {
+        return Err(Errno::NETUNREACH);
+    }
+    if to.port() == 0 {
         return Err(Errno::CONNREFUSED);
     }
     let to = match *to.ip() {

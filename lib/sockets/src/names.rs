@@ -30,6 +30,14 @@ pub fn to_v4(addr: SocketAddr) -> Option<SocketAddrV4> {
     }
 }
 
+/// The addresses that the socket's program uses.
+///
+/// # Errors
+/// `EBADF` when the descriptor is not ours.
+pub fn domain_of(fd: c_int) -> Result<Domain> {
+    Ok(operation::lock(fd)?.state().domain)
+}
+
 /// The peer of a connection.
 pub fn peer_of(c: &FlextcpConnection, domain: Domain) -> SocketAddr {
     in_domain(Ipv4Addr::from_bits(c.remote_ip), c.remote_port, domain)
@@ -109,7 +117,7 @@ pub fn peer(fd: c_int) -> Result<SocketAddr> {
     let mut locked = operation::lock(fd)?;
     let socket = locked.socket();
     let state = locked.state();
-    if state.phase != Phase::Connected {
+    if state.phase != Phase::Connected || crate::close::is_finished(socket, state) {
         return Err(Errno::NOTCONN);
     }
     let domain = state.domain;

@@ -72,11 +72,9 @@ pub extern "C" fn tas_shutdown(fd: c_int, how: c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tas_bind(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
     done(|| {
-        if !table::is_ours(fd) {
-            return Err(Errno::BADF);
-        }
+        let domain = names::domain_of(fd)?;
         // SAFETY: the caller's promise.
-        names::bind(fd, unsafe { address::read(addr, len)? })
+        names::bind(fd, unsafe { address::read_to_bind(addr, len, domain)? })
     })
 }
 
@@ -87,11 +85,9 @@ pub unsafe extern "C" fn tas_bind(fd: c_int, addr: *const sockaddr, len: socklen
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tas_connect(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
     done(|| {
-        if !table::is_ours(fd) {
-            return Err(Errno::BADF);
-        }
+        let domain = names::domain_of(fd)?;
         // SAFETY: the caller's promise.
-        let to = unsafe { address::read(addr, len)? };
+        let to = unsafe { address::read(addr, len, domain)? };
         connect::connect(fd, names::to_v4(to).ok_or(Errno::NETUNREACH)?)
     })
 }
