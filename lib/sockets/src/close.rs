@@ -132,11 +132,13 @@ fn finish(mut locked: Locked) {
     for waiter in &locked.state().waiters {
         waiter.tell();
     }
-    match locked.state().phase {
+    let state = locked.state();
+    match state.phase {
         Phase::Over if socket.listener().with(|l| l.status) == calls::LISTEN_CLOSING => {
             // Shut down before; its memory is ours once the service has answered.
             locked.state().phase = Phase::Closing;
         }
+        Phase::Over if state.last_word_due => state.phase = Phase::Closing,
         Phase::Fresh | Phase::Over => {
             socket.give_up(locked.state());
         }

@@ -75,6 +75,13 @@ fn begin(fd: c_int, to: SocketAddrV4) -> Result<()> {
             };
         }
         Phase::Over if failed => return Ok(()),
+        Phase::Over if locked.state().last_word_due => {
+            locked.home().poll();
+            if locked.state().last_word_due {
+                return Err(Errno::AGAIN);
+            }
+            locked.state().phase = Phase::Fresh;
+        }
         Phase::Over => {
             // An attempt that failed, whose error was taken by SO_ERROR.
             locked.state().phase = Phase::Fresh;

@@ -76,6 +76,7 @@ fn peer_closed(home: &mut Home, conn: ConnRef) {
     }
     if conn.with(|c| has(c, RESET)) {
         over(socket, state, Errno::CONNRESET);
+        state.last_word_due = true;
     } else {
         state.peer_closed = true;
         ready::update(socket, state, IN | RDHUP);
@@ -180,6 +181,7 @@ fn closed(home: &mut Home, conn: ConnRef, status: i16) {
                 Errno::from_raw_os_error(i32::from(status).saturating_neg()),
             );
         }
+        Phase::Over => state.last_word_due = false,
         _ => {}
     }
 }

@@ -56,6 +56,7 @@ int main(void)
     R(recv(fd, &byte, 1, 0));
     R(recv(fd, &byte, 1, MSG_DONTWAIT));
     R(send(fd, &byte, 1, MSG_NOSIGNAL));
+    addr = here(own_port(2));
     R(bind(fd, SA(&addr), sizeof addr));
     R(listen(fd, 5));
     serve_one(fd);
