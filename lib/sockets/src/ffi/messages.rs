@@ -139,7 +139,7 @@ unsafe fn towards(
         return Ok(());
     }
     // SAFETY: the caller's promise.
-    let to = unsafe { address::read(addr, len)? };
+    let to = unsafe { address::read(addr, len, names::domain_of(fd)?)? };
     let to = names::to_v4(to).ok_or(Errno::NETUNREACH)?;
     if how.dont_wait {
         // Without a cookie Linux begins to connect, too.
