@@ -31,6 +31,11 @@ pub enum Functions {
     Only(&'static [&'static str]),
     /// All but these.
     Except(&'static [&'static str]),
+    /// Those whose names start with this, and not with any of these.
+    Starting {
+        with: &'static str,
+        but_not: &'static [&'static str],
+    },
 }
 
 impl Functions {
@@ -39,6 +44,12 @@ impl Functions {
         match self {
             Self::Only(names) => defined.filter(|name| !names.contains(name)).collect(),
             Self::Except(names) => names.to_vec(),
+            Self::Starting { with, but_not } => {
+                let wanted = |name: &str| {
+                    name.starts_with(with) && !but_not.iter().any(|other| name.starts_with(other))
+                };
+                defined.filter(|name| !wanted(name)).collect()
+            }
         }
     }
 }
@@ -171,6 +182,51 @@ pub const HEADERS: &[Header] = &[
         functions: Functions::Only(&["flexnic_driver_connect", "flexnic_driver_internal"]),
         foreign: &["FlexnicInfo"],
         text: "\nstruct flexnic_info;\n",
+        ..PLAIN
+    },
+    Header {
+        path: "lib/sockets/include/tas_sockets.h",
+        about: "The kernel's socket calls, on the TAS service.",
+        sources: &[
+            "lib/sockets/src/ffi/calls.rs",
+            "lib/sockets/src/ffi/options.rs",
+            "lib/sockets/src/ffi/data.rs",
+            "lib/sockets/src/ffi/messages.rs",
+            "lib/sockets/src/ffi/transfer.rs",
+            "lib/sockets/src/ffi/compat.rs",
+        ],
+        includes: &[
+            "<poll.h>",
+            "<signal.h>",
+            "<stddef.h>",
+            "<sys/epoll.h>",
+            "<sys/select.h>",
+            "<sys/socket.h>",
+            "<sys/types.h>",
+            "<sys/uio.h>",
+            "<time.h>",
+        ],
+        foreign: &[
+            "epoll_event",
+            "iovec",
+            "msghdr",
+            "pollfd",
+            "sockaddr",
+            "timespec",
+            "timeval",
+        ],
+        functions: Functions::Starting {
+            with: "tas_",
+            but_not: &["tas_libc_", "tas_sock_"],
+        },
+        // Functions with three dots can be called in Rust, but not be defined.
+        patches: &[
+            ("int command, unsigned long arg)", "int command, ...)"),
+            (
+                "unsigned long request, unsigned long arg)",
+                "unsigned long request, ...)",
+            ),
+        ],
         ..PLAIN
     },
 ];

@@ -177,7 +177,7 @@ pub extern "C" fn tas_dup(fd: c_int) -> c_int {
     guard(|| create::duplicate(fd, 0, false))
 }
 
-/// As dup2(2). One of the two descriptors is ours.
+/// As dup2(2). One of the two is a descriptor of TAS.
 #[unsafe(no_mangle)]
 pub extern "C" fn tas_dup2(fd: c_int, new: c_int) -> c_int {
     guard(|| {
@@ -191,7 +191,7 @@ pub extern "C" fn tas_dup2(fd: c_int, new: c_int) -> c_int {
     })
 }
 
-/// As dup3(2). One of the two descriptors is ours.
+/// As dup3(2). One of the two is a descriptor of TAS.
 #[unsafe(no_mangle)]
 pub extern "C" fn tas_dup3(fd: c_int, new: c_int, flags: c_int) -> c_int {
     guard(|| {
