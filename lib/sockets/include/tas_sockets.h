@@ -228,6 +228,88 @@ ssize_t tas_pwrite(int fd, const void *buf, size_t len, off_t offset);
  */
 ssize_t tas_sendfile(int fd, int from, off_t *offset, size_t len);
 
+/** As epoll_create(2). */
+int tas_epoll_create(int size);
+
+/** As epoll_create1(2). */
+int tas_epoll_create1(int flags);
+
+/**
+ * As epoll_ctl(2). The descriptor may be anything.
+ *
+ * `event` points to an event, unless `op` is EPOLL_CTL_DEL.
+ */
+int tas_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+
+/**
+ * As epoll_wait(2).
+ *
+ * `event` points to room for `max` events.
+ */
+int tas_epoll_wait(int epfd, struct epoll_event *event, int max, int timeout);
+
+/**
+ * As epoll_pwait(2).
+ *
+ * As `tas_epoll_wait`; `mask` is null or points to a set.
+ */
+int tas_epoll_pwait(int epfd,
+                    struct epoll_event *event,
+                    int max,
+                    int timeout,
+                    const sigset_t *mask);
+
+/**
+ * As epoll_pwait2(2).
+ *
+ * As `tas_epoll_pwait`; `timeout` is null or points to a time.
+ */
+int tas_epoll_pwait2(int epfd,
+                     struct epoll_event *event,
+                     int max,
+                     const struct timespec *timeout,
+                     const sigset_t *mask);
+
+/**
+ * As poll(2), for descriptors of any kind.
+ *
+ * `fds` points to `count` entries.
+ */
+int tas_poll(struct pollfd *fds, nfds_t count, int timeout);
+
+/**
+ * As ppoll(2), for descriptors of any kind.
+ *
+ * As `tas_poll`; `timeout` and `mask` are null or point to a time and a set.
+ */
+int tas_ppoll(struct pollfd *fds,
+              nfds_t count,
+              const struct timespec *timeout,
+              const sigset_t *mask);
+
+/**
+ * As select(2), for descriptors of any kind. Stores the time that is left.
+ *
+ * The sets are null or hold `count` descriptors; `timeout` is null or points to a time.
+ */
+int tas_select(int count,
+               fd_set *read,
+               fd_set *write,
+               fd_set *except,
+               struct timeval *timeout);
+
+/**
+ * As pselect(2), for descriptors of any kind.
+ *
+ * As `tas_select`; `mask` is null or points to a set of signals.
+ */
+int tas_pselect(int count,
+                fd_set *read,
+                fd_set *write,
+                fd_set *except,
+                const struct timespec *timeout,
+                const sigset_t *mask);
+
 /**
  * Once needed before a thread used another's connection. Any thread may use
  * any connection: this only says whether there is one.

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 CC=${CC:-cc}
 CXX=${CXX:-c++}
-include="-I$root/include -I$root/lib/tas/include"
+include="-I$root/include -I$root/lib/tas/include -I$root/lib/sockets/include"
 warnings="-Wall -Werror"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -50,7 +50,7 @@ build_and_run() { # COMPILER STANDARD SOURCE ARGUMENT...
 # --- Headers: each alone, and all together twice -----------------------------
 
 headers="utils utils_circ utils_nbqueue utils_rng utils_sync utils_timeout
-    kernel_appif packet_defs tas_memif tas_trace tas_ll tas_ll_connect"
+    kernel_appif packet_defs tas_memif tas_trace tas_ll tas_ll_connect tas_sockets"
 for header in $headers; do
     echo "#include <$header.h>" >"$work/$header.c"
     cat "$work/$header.c" >>"$work/all.c"

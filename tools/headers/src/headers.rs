@@ -193,6 +193,7 @@ pub const HEADERS: &[Header] = &[
             "lib/sockets/src/ffi/data.rs",
             "lib/sockets/src/ffi/messages.rs",
             "lib/sockets/src/ffi/transfer.rs",
+            "lib/sockets/src/ffi/poll.rs",
             "lib/sockets/src/ffi/compat.rs",
         ],
         includes: &[
