@@ -1,11 +1,12 @@
 //! The benchmark from beginning to end.
 
 use anyhow::{Result, ensure};
+use clap::ValueEnum;
 
 use crate::isolation::HugePages;
-use crate::loopback::{self, Connect, Echo, Times};
+use crate::loopback::{self, Connect, Echo, Pair, Times};
 use crate::machine::Machine;
-use crate::plan::{self, Algorithm, CONNECTS, Cell, Load, Setup, Table, usual};
+use crate::plan::{self, Algorithm, CONNECTS, Cell, Load, Setup, SocketsCell, Table, usual};
 use crate::results::{Measured, Results};
 use crate::service::{HUGE_PAGES, Service, command_line};
 use crate::{Pages, Part, Run, memory, process, table};
@@ -32,6 +33,7 @@ pub fn run(run: &Run) -> Result<Results> {
         service: None,
     };
     let echo = bench.echo()?;
+    let sockets = bench.sockets()?;
     let connect = bench.connect()?;
     bench.stop()?;
     let memory = bench.memory()?;
@@ -39,6 +41,7 @@ pub fn run(run: &Run) -> Result<Results> {
         command: command_line(&machine, usual(), &run.service_arg),
         times: bench.times,
         echo,
+        sockets,
         connect,
         memory,
         machine,
@@ -55,7 +58,7 @@ fn settled(run: &Run) -> Run {
         run.warmup_ms = run.warmup_ms.min(100);
     }
     if run.only.is_empty() {
-        run.only = vec![Part::Original, Part::Matrix, Part::Connect, Part::Memory];
+        run.only = Part::value_variants().to_vec();
     }
     run
 }
@@ -95,6 +98,27 @@ impl Bench<'_> {
                 eprintln!("{}", table::progress(&measured.cell, run));
             }
             all.push(measured);
+        }
+        Ok(all)
+    }
+
+    fn sockets(&mut self) -> Result<Vec<Measured<SocketsCell, Pair>>> {
+        let mut all = Vec::new();
+        if self.wants(Part::Sockets) {
+            for cell in plan::sockets() {
+                let runs = self.run.runs;
+                let SocketsCell { load, idle } = cell;
+                let low_level = self.repeat(cell, usual(), runs, |machine, times| {
+                    Ok(match idle {
+                        0 => Some(loopback::echo(machine, load, times, false)?),
+                        _ => None,
+                    })
+                })?;
+                let sockets = self.repeat(cell, usual(), runs, |machine, times| {
+                    loopback::sockets(machine, load, idle, times)
+                })?;
+                all.push(pairs(cell, low_level, sockets));
+            }
         }
         Ok(all)
     }
@@ -177,6 +201,22 @@ impl Bench<'_> {
     }
 }
 
+/// Each run of the one beside one of the other.
+fn pairs(
+    cell: SocketsCell,
+    low_level: Measured<SocketsCell, Option<Echo>>,
+    sockets: Measured<SocketsCell, Echo>,
+) -> Measured<SocketsCell, Pair> {
+    let both = low_level.runs.into_iter().zip(sockets.runs);
+    Measured {
+        cell,
+        runs: both
+            .map(|(low_level, sockets)| Pair { low_level, sockets })
+            .collect(),
+        failure: low_level.failure.or(sockets.failure),
+    }
+}
+
 fn outcome<C>(cell: C, found: Result<f64>) -> Result<Measured<C, f64>> {
     let mut measured = Measured {
         cell,
@@ -224,6 +264,9 @@ pub fn smoke() -> Result<()> {
     };
     let echo = loopback::echo(&machine, load, times, true)?;
     ensure!(echo.errors == 0 && echo.silent_connections == 0, "{echo:?}");
+    service.clear()?;
+    let sockets = loopback::sockets(&machine, load, 4, times)?;
+    ensure!(sockets.silent_connections == 0, "{sockets:?}");
     service.clear()?;
     let connect = loopback::connect(&machine, 4, times)?;
     ensure!(connect.errors == 0, "{connect:?}");

@@ -75,6 +75,24 @@ impl Echo {
     }
 }
 
+/// What the same load found on both libraries, one after the other.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pair {
+    /// By the low-level library, where that can be.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub low_level: Option<Echo>,
+    /// By the sockets library.
+    pub sockets: Echo,
+}
+
+impl Pair {
+    /// How much longer a request takes with sockets: 1.25 is a quarter longer.
+    pub fn time_ratio(&self) -> Option<f64> {
+        let low_level = self.low_level.as_ref()?;
+        Some(low_level.requests_per_s / self.sockets.requests_per_s)
+    }
+}
+
 /// What one run of connect found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Connect {
@@ -92,7 +110,19 @@ pub fn echo(machine: &Machine, load: Load, times: Times, check: bool) -> Result<
     if check {
         args.push("--check".into());
     }
-    let (mut program, line, core) = run(machine, &args, times)?;
+    let (mut program, line, core) = run(machine, "loopback", &args, times)?;
+    program.finish(GRACE)?;
+    let mut echo: Echo = serde_json::from_str(&line).with_context(|| format!("it said {line}"))?;
+    echo.core = core;
+    ensure!(echo.requests > 0, "no request was answered");
+    Ok(echo)
+}
+
+/// Runs echo on sockets, with so many idle connections more.
+pub fn sockets(machine: &Machine, load: Load, idle: u32, times: Times) -> Result<Echo> {
+    let mut args = echo_args(load);
+    args.push(format!("--idle={idle}"));
+    let (mut program, line, core) = run(machine, "loopback_sockets", &args, times)?;
     program.finish(GRACE)?;
     let mut echo: Echo = serde_json::from_str(&line).with_context(|| format!("it said {line}"))?;
     echo.core = core;
@@ -103,7 +133,7 @@ pub fn echo(machine: &Machine, load: Load, times: Times, check: bool) -> Result<
 /// Runs connect with `in_flight` connections at a time.
 pub fn connect(machine: &Machine, in_flight: u32, times: Times) -> Result<Connect> {
     let args = ["--mode=connect".into(), format!("--conns={in_flight}")];
-    let (mut program, line, _) = run(machine, &args, times)?;
+    let (mut program, line, _) = run(machine, "loopback", &args, times)?;
     program.finish(GRACE)?;
     let connect: Connect =
         serde_json::from_str(&line).with_context(|| format!("it said {line}"))?;
@@ -116,7 +146,7 @@ pub fn connect(machine: &Machine, in_flight: u32, times: Times) -> Result<Connec
 pub fn hold(machine: &Machine, load: Load, times: Times) -> Result<Process> {
     let mut args = echo_args(load);
     args.push("--hold".into());
-    run(machine, &args, times).map(|(program, ..)| program)
+    run(machine, "loopback", &args, times).map(|(program, ..)| program)
 }
 
 fn echo_args(load: Load) -> Vec<String> {
@@ -131,20 +161,20 @@ fn echo_args(load: Load) -> Vec<String> {
 /// counted while it measured.
 fn run(
     machine: &Machine,
+    name: &str,
     args: &[String],
     times: Times,
 ) -> Result<(Process, String, BTreeMap<String, u64>)> {
-    let program = crate::product("target/tests/loopback")?;
+    let program = crate::product(&format!("target/tests/{name}"))?;
     let mut command = process::command(&program, Some(machine.app_cpu));
     command
         .arg(format!("--ip={ADDRESS}"))
-        .arg(format!("--ramp-ms={}", RAMP.as_millis()))
         .arg(format!("--warmup-ms={}", times.warmup_ms))
         .arg(format!("--ms={}", times.ms))
         .args(args)
         .stdin(Stdio::piped());
     let stats = Stats::open().context("no counters")?;
-    let mut program = Process::start("loopback", command)?;
+    let mut program = Process::start(name, command)?;
     let warmup = Duration::from_millis(times.warmup_ms);
     program.wait_for(RAMP + warmup + GRACE, |line| line == "measuring")?;
     let before = stats.read()?.group("core");

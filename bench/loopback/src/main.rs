@@ -96,6 +96,8 @@ enum Part {
     Original,
     /// Sizes by connections by requests in flight
     Matrix,
+    /// Sockets beside the low-level library
+    Sockets,
     /// Connections opened and closed
     Connect,
     /// Memory per connection

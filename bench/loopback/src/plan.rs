@@ -98,6 +98,16 @@ pub struct Cell {
     pub skipped: Option<String>,
 }
 
+/// A measurement of the sockets library, beside the low-level one where they can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketsCell {
+    /// The load.
+    pub load: Load,
+    /// Connections that are registered in the same epoll, and quiet; the
+    /// low-level library has nothing of the kind.
+    pub idle: u32,
+}
+
 /// A measurement of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryCell {
@@ -181,6 +191,30 @@ fn matrix_cell(load: Load) -> Cell {
         skipped: (in_flight > MAX_IN_FLIGHT)
             .then(|| format!("{} GiB in flight take seconds", in_flight >> 30)),
     }
+}
+
+/// Sockets: the rows of the original's table that are without a rate limit, and
+/// ten busy connections among a hundred and among ten thousand.
+pub fn sockets() -> Vec<SocketsCell> {
+    let loads = [
+        (64, 1, 1, 0),
+        (64, 256, 1, 0),
+        (64, 256, 16, 0),
+        (512, 64, 1, 0),
+        (1448, 64, 1, 0),
+        (8192, 16, 4, 0),
+        (64, 10, 1, 90),
+        (64, 10, 1, 9990),
+    ];
+    let cell = |(bytes, connections, pending, idle)| SocketsCell {
+        load: Load {
+            bytes,
+            connections,
+            pending,
+        },
+        idle,
+    };
+    loads.into_iter().map(cell).collect()
 }
 
 /// What connections take of memory.

@@ -176,6 +176,7 @@ mod tests {
                     failure: None,
                 })
                 .collect(),
+            sockets: Vec::new(),
             connect: Vec::new(),
             memory: Vec::new(),
         }

@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::loopback::{Connect, Echo, Times};
+use crate::loopback::{Connect, Echo, Pair, Times};
 use crate::machine::Machine;
-use crate::plan::{Cell, MemoryCell, Table};
+use crate::plan::{Cell, MemoryCell, SocketsCell, Table};
 
 /// Everything that a run of the benchmark found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Results {
     pub times: Times,
     /// Requests and responses.
     pub echo: Vec<Measured<Cell, Echo>>,
+    /// Sockets beside the low-level library.
+    #[serde(default)]
+    pub sockets: Vec<Measured<SocketsCell, Pair>>,
     /// Connections opened and closed, this many at a time.
     pub connect: Vec<Measured<u32, Connect>>,
     /// Bytes per end of a connection.
@@ -87,6 +90,9 @@ impl Results {
                 self.echo.extend(rows.cloned());
             }
         }
+        if self.sockets.is_empty() {
+            self.sockets = earlier.sockets;
+        }
         if self.connect.is_empty() {
             self.connect = earlier.connect;
         }
@@ -98,6 +104,7 @@ impl Results {
     /// Whether every measurement came to an end.
     pub fn complete(&self) -> bool {
         self.echo.iter().all(|m| m.failure.is_none())
+            && self.sockets.iter().all(|m| m.failure.is_none())
             && self.connect.iter().all(|m| m.failure.is_none())
             && self.memory.iter().all(|m| m.failure.is_none())
     }

@@ -12,6 +12,7 @@ pub fn report(results: &Results, charts: &[(&str, &str)]) -> String {
     for (title, section) in [
         ("Beside the original", original(results)),
         ("Sizes, connections, requests in flight", matrix(results)),
+        ("Sockets", sockets(results)),
         ("Connections opened and closed", connects(results)),
         ("Memory of connections", memory(results)),
     ] {
@@ -157,6 +158,45 @@ fn matrix_row(text: &mut String, row: &Measured<Cell, Echo>) {
         ),
         None => writeln!(text, "{} | | | | | |", why_not(row)),
     };
+}
+
+fn sockets(results: &Results) -> String {
+    if results.sockets.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from(
+        "| bytes | connections | in flight each | quiet | low-level requests/s | sockets requests/s \
+         | time per request | low-level p50 µs | sockets p50 µs |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for row in &results.sockets {
+        let load = row.cell.load;
+        let _ = write!(
+            text,
+            "| {} | {} | {} | {} | ",
+            load.bytes,
+            thousands(load.connections.into()),
+            load.pending,
+            thousands(row.cell.idle.into())
+        );
+        let _ = match row.median(|pair| pair.sockets.requests_per_s) {
+            Some(pair) => {
+                let low_level = pair.low_level.as_ref();
+                writeln!(
+                    text,
+                    "{} | {} | {} | {} | {} |",
+                    low_level.map_or(String::new(), |run| thousands(run.requests_per_s)),
+                    thousands(pair.sockets.requests_per_s),
+                    pair.time_ratio()
+                        .map_or(String::new(), |r| format!("{r:.2}")),
+                    low_level.map_or(String::new(), |run| micros(run.p50_us)),
+                    micros(pair.sockets.p50_us)
+                )
+            }
+            None => writeln!(text, "{} | | | | |", failure(&row.failure)),
+        };
+    }
+    text
 }
 
 fn connects(results: &Results) -> String {
