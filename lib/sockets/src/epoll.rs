@@ -16,7 +16,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rustix::io::Errno;
@@ -63,8 +63,8 @@ pub struct Epoll {
     foreign: AtomicU32,
     /// The kernel's epoll for members of ours that the kernel knows more about, or -1.
     aside: AtomicI32,
-    /// Events of ours that were told since the kernel was asked for more.
-    unlooked: AtomicU32,
+    /// When the kernel was asked last, by the time stamp counter.
+    looked: AtomicU64,
     /// There are epolls in it.
     nests: AtomicBool,
     /// Threads that wait for it, each of which counts as a name.
@@ -103,7 +103,7 @@ impl Default for Epoll {
             ours: AtomicU32::new(0),
             foreign: AtomicU32::new(0),
             aside: AtomicI32::new(-1),
-            unlooked: AtomicU32::new(0),
+            looked: AtomicU64::new(0),
             nests: AtomicBool::new(false),
             held: AtomicU32::new(0),
             inherited: AtomicBool::new(false),
@@ -250,7 +250,7 @@ fn dissolve(epoll: &'static Epoll) {
     let aside = epoll.aside.swap(-1, Ordering::AcqRel);
     sys::close(aside);
     epoll.nests.store(false, Ordering::Relaxed);
-    epoll.unlooked.store(0, Ordering::Relaxed);
+    epoll.looked.store(0, Ordering::Relaxed);
     EPOLLS.give_back(number);
 }
 

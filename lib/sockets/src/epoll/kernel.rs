@@ -14,8 +14,9 @@ use crate::{Result, sys};
 
 /// Events taken from `aside` in a look. More come with the next.
 const ASIDE_EVENTS: usize = 16;
-/// Events of ours that may be told before the kernel is asked again.
-const UNLOOKED_MAX: u32 = 32;
+/// Cycles of the time stamp counter, some tens of microseconds, for which
+/// members of ours that are ready are told without the kernel being asked.
+const UNASKED: u64 = 100_000;
 
 /// The kernel's part of a member is told of by `aside` from now on: `fd` is it.
 pub(super) fn enter(epoll: &'static Epoll, key: Key, fd: c_int) {
@@ -66,22 +67,14 @@ impl Epoll {
     /// always ready do not keep foreign ones from being told of.
     #[inline]
     pub(super) fn look_is_due(&self) -> bool {
-        self.unlooked.load(Ordering::Relaxed) >= UNLOOKED_MAX && self.has_kernel()
-    }
-
-    /// Notes how many events of ours a call has told.
-    #[inline]
-    pub(super) fn told(&self, count: usize) {
-        let count = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
-        let before = self.unlooked.load(Ordering::Relaxed);
-        self.unlooked
-            .store(before.saturating_add(count), Ordering::Relaxed);
+        let since = || tas_shm::rdtsc().wrapping_sub(self.looked.load(Ordering::Relaxed));
+        self.has_kernel() && since() >= UNASKED
     }
 
     /// Asks the kernel: foreign members that are ready are told, at most
     /// `most`; members of ours that are by their kernel part are put on the list.
     pub(super) fn look(&'static self, fd: c_int, out: &mut Told<'_>, most: usize) {
-        self.unlooked.store(0, Ordering::Relaxed);
+        self.looked.store(tas_shm::rdtsc(), Ordering::Relaxed);
         if self.foreign.load(Ordering::Acquire) > 0 && self.is_named(fd) {
             let recall = self.lock().recall.is_some();
             let from = out.len();

@@ -1,6 +1,7 @@
 //! epoll_wait.
 
 use std::ffi::c_int;
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
@@ -35,23 +36,21 @@ pub fn wait(fd: c_int, out: &mut Told<'_>, time: Time, mask: Mask<'_>) -> Result
         }
     }
     let looked = epoll.look_is_due();
+    let half = out.room().div_ceil(2);
     if looked {
-        let most = out.room().div_ceil(2);
-        epoll.look(fd, out, most);
+        epoll.look(fd, out, half);
     }
+    let foreign = out.len();
     let mut inner = turn(epoll);
     if !epoll.is_named(fd) {
         return Err(Errno::BADF);
     }
-    let before = out.len();
     collect(&mut inner.members, out);
-    if inner.members.queued() > 0 && !inner.waiting.is_empty() {
-        tell::wake_one(epoll, inner);
-    } else {
-        drop(inner);
+    settle(epoll, inner);
+    if looked && foreign == half && out.room() > 0 {
+        epoll.look(fd, out, out.room());
     }
     if !out.is_empty() {
-        epoll.told(out.len() - before);
         return Ok(out.len());
     }
     let until = until.unwrap_or_else(|| time.until());
@@ -67,7 +66,7 @@ pub fn wait(fd: c_int, out: &mut Told<'_>, time: Time, mask: Mask<'_>) -> Result
 
 /// Polls the contexts where members are at home, and locks the epoll.
 #[inline]
-fn turn(epoll: &'static Epoll) -> std::sync::MutexGuard<'static, Inner> {
+fn turn(epoll: &'static Epoll) -> MutexGuard<'static, Inner> {
     // Whoever is told meanwhile leaves it to this thread.
     epoll.looking.fetch_add(1, Ordering::AcqRel);
     epoll.homes().poll();
@@ -80,6 +79,14 @@ fn turn(epoll: &'static Epoll) -> std::sync::MutexGuard<'static, Inner> {
 #[inline]
 fn collect(members: &mut Members, out: &mut Told<'_>) {
     members.collect(out.room(), holds, |bits, data| out.push(bits, data));
+}
+
+/// What this thread was told of and has not taken, or may still be ready, is another's.
+#[inline]
+fn settle(epoll: &'static Epoll, inner: MutexGuard<'static, Inner>) {
+    if inner.members.queued() > 0 && !inner.waiting.is_empty() {
+        tell::wake_one(epoll, inner);
+    }
 }
 
 /// Asks the kernel, and stores everything that is ready.
@@ -122,7 +129,6 @@ fn block(
         let mut inner = turn(epoll);
         collect(&mut inner.members, out);
         if !out.is_empty() {
-            epoll.told(out.len());
             break Ok(());
         }
         inner.await_event(waiter);
@@ -156,12 +162,7 @@ fn block(
     };
     let mut inner = epoll.lock();
     inner.stop_awaiting(waiter);
-    // What this thread was told of and did not take is another's.
-    if inner.members.queued() > 0 && !inner.waiting.is_empty() {
-        tell::wake_one(epoll, inner);
-    } else {
-        drop(inner);
-    }
+    settle(epoll, inner);
     outcome.map(|()| out.len())
 }
 
