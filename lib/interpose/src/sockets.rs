@@ -28,6 +28,8 @@ pub(crate) use tas_sockets::ffi::poll::{
     tas_ppoll, tas_pselect, tas_select,
 };
 pub(crate) use tas_sockets::ffi::transfer::tas_sendfile;
+/// Whether a program can have that many bytes at an address.
+pub(crate) use tas_sockets::ffi::user::in_reach;
 
 /// The undecided socket is the kernel's from now on.
 pub(crate) fn release(fd: c_int) {

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
@@ -11,8 +12,9 @@ use crate::engine::Locked;
 use crate::operation::{self, Try};
 use crate::ready;
 use crate::socket::{Phase, SOCKETS, Socket};
+use crate::table::Object;
 use crate::wait::{OnSignal, Until, pollfd};
-use crate::{Result, create, dispatch, fork, names, sys};
+use crate::{Result, close, create, dispatch, fork, names, sys};
 
 /// A connection, and who is at its other end.
 pub struct Accepted {
@@ -45,8 +47,26 @@ pub fn accept(fd: c_int, flags: SocketFlags) -> Result<Accepted> {
     })?;
     match found {
         Found::Kernel(accepted) => Ok(accepted),
-        Found::Ours(socket) => name(socket, flags),
+        Found::Ours(socket) => name(socket, flags).inspect_err(|_| put_back(fd, socket)),
     }
+}
+
+/// There is no descriptor for the connection, which waits on.
+fn put_back(fd: c_int, socket: &'static Socket) {
+    if let Ok(mut locked) = operation::lock(fd)
+        && locked.state().phase == Phase::Listening
+        && locked.socket().home() == socket.home()
+    {
+        let listener = locked.socket();
+        let (_, token) = locked.home().parts();
+        socket.state(token).listener = Some(listener.number());
+        let state = locked.state();
+        state.listening.ready.push_front(socket.number());
+        ready::update(listener, state, 0);
+        return;
+    }
+    socket.names.store(1, Ordering::Release);
+    close::unname(Object::Socket(socket));
 }
 
 fn look(locked: &mut Locked, fd: c_int, flags: SocketFlags) -> Result<Try<Found>> {
@@ -107,12 +127,6 @@ fn name(socket: &'static Socket, flags: SocketFlags) -> Result<Accepted> {
     let peer = socket.conn().with(|c| names::peer_of(c, domain));
     drop(locked);
     socket.set_nonblocking(flags.contains(SocketFlags::NONBLOCK));
-    match create::name(socket, domain, flags) {
-        Ok(fd) => Ok(Accepted { fd, peer }),
-        Err(error) => {
-            socket.names.store(1, std::sync::atomic::Ordering::Release);
-            crate::close::unname(crate::table::Object::Socket(socket));
-            Err(error)
-        }
-    }
+    let fd = create::name(socket, domain, flags)?;
+    Ok(Accepted { fd, peer })
 }

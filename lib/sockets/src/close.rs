@@ -14,7 +14,7 @@ use crate::ready::{self, IN, OUT, RDHUP};
 use crate::socket::{Phase, SOCKETS, Socket, State};
 use crate::table::{self, Object};
 use crate::wait::{OnSignal, Until};
-use crate::{Result, create, epoll, send, sys};
+use crate::{Result, create, epoll, listen, send, sys};
 
 /// Which directions shutdown(2) closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ fn finish(mut locked: Locked) {
     }
     let state = locked.state();
     match state.phase {
-        Phase::Over if socket.listener().with(|l| l.status) == calls::LISTEN_CLOSING => {
+        Phase::Fresh if listen::is_ending(socket) => {
             // Shut down before; its memory is ours once the service has answered.
             locked.state().phase = Phase::Closing;
         }
@@ -258,7 +258,8 @@ pub fn shutdown(fd: c_int, direction: Direction) -> Result<()> {
     match state.phase {
         Phase::Connected if is_finished(socket, state) => return Err(Errno::NOTCONN),
         Phase::Connected => {}
-        Phase::Listening => return crate::listen::shutdown(locked, direction),
+        Phase::Listening => return listen::shutdown(fd, locked, direction),
+        Phase::Connecting => return crate::connect::abandon(locked),
         _ => return Err(Errno::NOTCONN),
     }
     if direction != Direction::Read {

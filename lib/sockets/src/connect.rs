@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use rustix::io::Errno;
-use tas_ll::calls::{self, OpenFrom};
+use tas_ll::calls::{self, CloseHow, OpenFrom};
 
 use crate::engine::{self, Locked};
 use crate::operation::{self, Try};
@@ -36,11 +36,22 @@ pub fn connect_now(fd: c_int, to: SocketAddrV4) -> Result<()> {
 }
 
 fn attempt(fd: c_int, to: SocketAddrV4, until: fn(&mut Locked) -> Until) -> Result<()> {
-    begin(fd, to)?;
+    let in_time = match begin(fd, to)? {
+        Begun::Now => Errno::INPROGRESS,
+        Begun::Before => Errno::ALREADY,
+    };
     match operation::run(fd, until, OnSignal::Restart, outcome) {
-        Err(Errno::AGAIN) => Err(Errno::INPROGRESS),
+        Err(Errno::AGAIN) => Err(in_time),
         done => done,
     }
+}
+
+/// Who began an attempt.
+enum Begun {
+    /// This call.
+    Now,
+    /// An earlier one, whose outcome this one tells.
+    Before,
 }
 
 /// What became of the attempt.
@@ -49,8 +60,12 @@ fn outcome(locked: &mut Locked) -> Result<Try<()>> {
     let state = locked.state();
     match state.phase {
         Phase::Connecting => Ok(Try::Wait),
-        Phase::Connected => Ok(Try::Done(())),
+        Phase::Connected => {
+            state.untold = false;
+            Ok(Try::Done(()))
+        }
         _ => {
+            state.untold = false;
             let error = state.error.take().unwrap_or(Errno::CONNABORTED);
             // It can be tried again (POSIX leaves that open, Linux allows it).
             state.phase = Phase::Fresh;
@@ -61,31 +76,23 @@ fn outcome(locked: &mut Locked) -> Result<Try<()>> {
 }
 
 /// Asks the service to connect, unless an attempt is under way.
-fn begin(fd: c_int, to: SocketAddrV4) -> Result<()> {
+fn begin(fd: c_int, to: SocketAddrV4) -> Result<Begun> {
     let mut locked = operation::lock(fd)?;
     let socket = locked.socket();
-    let (phase, failed) = (locked.state().phase, locked.state().error.is_some());
-    match phase {
+    let untold = locked.state().untold;
+    let last_word_due = locked.state().last_word_due;
+    match locked.state().phase {
         Phase::Fresh => {}
-        Phase::Connecting => {
-            locked.home().poll();
-            return match locked.state().phase {
-                Phase::Connecting if socket.nonblocking() => Err(Errno::ALREADY),
-                _ => Ok(()),
-            };
-        }
-        Phase::Over if failed => return Ok(()),
-        Phase::Over if locked.state().last_word_due => {
+        Phase::Connecting => return Ok(Begun::Before),
+        Phase::Connected | Phase::Over if untold => return Ok(Begun::Before),
+        Phase::Over if last_word_due => {
             locked.home().poll();
             if locked.state().last_word_due {
                 return Err(Errno::AGAIN);
             }
             locked.state().phase = Phase::Fresh;
         }
-        Phase::Over => {
-            // An attempt that failed, whose error was taken by SO_ERROR.
-            locked.state().phase = Phase::Fresh;
-        }
+        Phase::Over => locked.state().phase = Phase::Fresh,
         Phase::Connected | Phase::Listening => return Err(Errno::ISCONN),
         Phase::Closing => return Err(Errno::BADF),
     }
@@ -110,6 +117,7 @@ fn begin(fd: c_int, to: SocketAddrV4) -> Result<()> {
     calls::open_from(ctx, socket.conn(), &open).map_err(engine::errno)?;
     *state = crate::socket::State {
         phase: Phase::Connecting,
+        untold: true,
         domain: state.domain,
         options: std::mem::take(&mut state.options),
         waiters: std::mem::take(&mut state.waiters),
@@ -117,5 +125,17 @@ fn begin(fd: c_int, to: SocketAddrV4) -> Result<()> {
         ..crate::socket::State::default()
     };
     ready::update(socket, state, 0);
+    Ok(Begun::Now)
+}
+
+/// shutdown(2) while connecting ends the attempt.
+pub(crate) fn abandon(mut locked: Locked) -> Result<()> {
+    let socket = locked.socket();
+    let (state, ctx) = locked.parts();
+    let ctx = ctx.ok_or(Errno::NOTCONN)?;
+    calls::close_how(ctx, socket.conn(), CloseHow::Reset).map_err(engine::errno)?;
+    state.phase = Phase::Over;
+    state.last_word_due = true;
+    ready::update(socket, state, OUT);
     Ok(())
 }

@@ -219,6 +219,10 @@ fn unlistened(home: &mut Home, listener: ListenerRef) {
     let state = socket.state(token);
     if state.phase == Phase::Closing {
         socket.give_up(state);
+        return;
+    }
+    for waiter in &state.waiters {
+        waiter.tell();
     }
 }
 

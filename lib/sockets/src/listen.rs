@@ -10,9 +10,14 @@ use crate::engine::{self, Locked};
 use crate::epoll::{self, control};
 use crate::operation::{self, Try};
 use crate::ready::{self, IN, OUT};
-use crate::socket::{Listening, Phase};
+use crate::socket::{Listening, Phase, Socket};
 use crate::wait::{OnSignal, Until};
 use crate::{Result, names, sys};
+
+/// Whether the service has yet to answer that the socket listens no more.
+pub(crate) fn is_ending(socket: &'static Socket) -> bool {
+    socket.listener().with(|l| l.status) == calls::LISTEN_CLOSING
+}
 
 /// Listens, as listen(2). A socket that is bound to all addresses also listens
 /// in the kernel, for those who come by loopback or another interface.
@@ -20,6 +25,18 @@ use crate::{Result, names, sys};
 /// # Errors
 /// As listen(2), and those of attaching to the service.
 pub fn listen(fd: c_int, backlog: c_int) -> Result<()> {
+    // After a shutdown.
+    operation::run(
+        fd,
+        |_| Until::Forever,
+        OnSignal::Restart,
+        |locked| {
+            Ok(match is_ending(locked.socket()) {
+                true => Try::Wait,
+                false => Try::Done(()),
+            })
+        },
+    )?;
     let mut locked = operation::lock(fd)?;
     match locked.state().phase {
         Phase::Fresh | Phase::Listening => {}
@@ -74,7 +91,7 @@ pub fn listen(fd: c_int, backlog: c_int) -> Result<()> {
 
 /// shutdown(2) on a listener: it listens no more, and who waits in accept gets
 /// EINVAL.
-pub(crate) fn shutdown(mut locked: Locked, direction: Direction) -> Result<()> {
+pub(crate) fn shutdown(fd: c_int, mut locked: Locked, direction: Direction) -> Result<()> {
     if direction == Direction::Write {
         return Ok(());
     }
@@ -84,8 +101,8 @@ pub(crate) fn shutdown(mut locked: Locked, direction: Direction) -> Result<()> {
     if let Some(ctx) = ctx {
         calls::listen_close(ctx, socket.listener()).map_err(engine::errno)?;
     }
-    state.read_shut = true;
-    state.phase = Phase::Over;
+    sys::stop_listening(fd);
+    state.phase = Phase::Fresh;
     ready::update(socket, state, IN | OUT);
     for waiter in &state.waiters {
         waiter.tell();

@@ -61,6 +61,8 @@ pub fn recv(fd: c_int, iov: Iov<'_>, how: How) -> Result<usize> {
 /// Copies what is there and leaves it. Waits for as much as a read would, if
 /// the buffer holds that.
 fn peek(fd: c_int, patience: Patience, iov: &Iov<'_>, how: How) -> Result<usize> {
+    // What is here already does not end the wait for more, as in a read.
+    operation::lock(fd)?.home().poll();
     let wanted = u32::try_from(iov.len()).unwrap_or(u32::MAX);
     let awaited = partial::transfer(
         fd,
@@ -105,9 +107,6 @@ fn take(locked: &mut Locked, iov: &Iov<'_>, at: usize, how: How) -> Result<Step>
     if state.phase == Phase::Listening {
         return Err(Errno::NOTCONN);
     }
-    if iov.is_empty() {
-        return Ok(Step::End);
-    }
     let room = u32::try_from(iov.len() - at).unwrap_or(u32::MAX);
     if state.rescued.0.len() > state.rescued.1 {
         if !how.discard {
@@ -123,6 +122,9 @@ fn take(locked: &mut Locked, iov: &Iov<'_>, at: usize, how: How) -> Result<Step>
         Phase::Over => return over(locked, at),
     }
     let conn = socket.conn();
+    if room == 0 && conn.with(|c| c.rxb_used) > 0 {
+        return Ok(Step::End);
+    }
     let len = conn.with(|c| {
         let len = c.rxb_used.min(room);
         let unread = ring_add(c.rxb_head, c.rxb_len.saturating_sub(c.rxb_used), c.rxb_len);
@@ -166,7 +168,7 @@ fn over(locked: &mut Locked, at: usize) -> Result<Step> {
 fn take_rescued(state: &mut State, iov: &Iov<'_>, at: usize, how: How) -> usize {
     let (bytes, from) = &mut state.rescued;
     let len = (bytes.len() - *from).min(iov.len() - at);
-    if !how.discard {
+    if len > 0 && !how.discard {
         iov.put(at, bytes.get(*from..*from + len).unwrap_or_default());
     }
     if !how.peek {

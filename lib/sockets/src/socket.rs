@@ -80,6 +80,8 @@ pub struct State {
     pub write_shut: bool,
     /// The peer has closed.
     pub peer_closed: bool,
+    /// Connecting has begun, and no call has told yet what came of it.
+    pub untold: bool,
     /// The connection is over, but the service has yet to let go of it.
     pub last_word_due: bool,
     /// Bytes that had arrived when the connection ended, and how many of them were read.

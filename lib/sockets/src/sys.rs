@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::event::{EventfdFlags, epoll};
 use rustix::fs::OFlags;
 use rustix::io::{DupFlags, Errno};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, sockopt};
 
 use tas_shm::fdpass::out_of_the_way;
 
@@ -145,6 +145,14 @@ pub fn allow_foreign(fd: c_int) -> Result<()> {
 /// As listen(2).
 pub fn listen(fd: c_int, backlog: c_int) -> Result<()> {
     rustix::net::listen(borrow(fd)?, backlog)
+}
+
+/// The kernel's socket listens no more; its name stays.
+pub fn stop_listening(fd: c_int) {
+    if let Ok(fd) = borrow(fd) {
+        // One that does not listen is as good.
+        let _ = rustix::net::shutdown(fd, Shutdown::Read);
+    }
 }
 
 /// Whether SO_REUSEPORT is set.

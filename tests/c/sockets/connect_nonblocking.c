@@ -60,7 +60,6 @@ int main(void)
     R(send(fd, &byte, 1, MSG_NOSIGNAL));
     R(getpeername(fd, SA(&name), &len));
     R(getsockname(fd, SA(&name), &len));
-    say("name: %s", place(&name));
     say("SO_ERROR: %d", so_error(fd));
     R(listen(fd, 5));
 

@@ -32,19 +32,19 @@ int main(void)
         close(fds[i]);
 
     say("# after connections that we closed first");
-    int fd = listener_on(own_port(1), 8);
+    int fd = bound("first", own_port(1), SO_REUSEADDR, 1);
     int conn = accept_peer(fd, own_port(1), &slot);
     close(conn);
     peer("eof %d", slot);
     peer("close %d", slot);
     close(fd);
-    close(bound("with SO_REUSEADDR", own_port(1), SO_REUSEADDR, 1));
+    close(bound("second", own_port(1), SO_REUSEADDR, 1));
 
     say("# while a connection of the listener's is open");
-    fd = listener_on(own_port(2), 8);
+    fd = bound("first", own_port(2), SO_REUSEADDR, 1);
     conn = accept_peer(fd, own_port(2), &slot);
     close(fd);
-    close(bound("without", own_port(2), 0, 0));
+    close(bound("second", own_port(2), SO_REUSEADDR, 1));
     close(conn);
 
     say("# SO_REUSEPORT");

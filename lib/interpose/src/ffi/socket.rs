@@ -8,6 +8,7 @@ use libc::{sa_family_t, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
 use super::entry::{by_descriptor, is_stale};
 use super::uncancelled;
 use crate::policy::Owner;
+use crate::sockets::in_reach;
 use crate::{real, sockets, state};
 
 by_descriptor! {
@@ -60,8 +61,14 @@ pub(super) unsafe extern "C-unwind" fn bind(
         if sockets::is_ours(fd) {
             if sockets::is_undecided(fd)
                 && let Some(local) = address(addr, len)
+                && state::on_bind(local, only_v6(fd)) == Owner::Kernel
             {
-                settle(fd, state::on_bind(local, only_v6(fd)));
+                let result = real::bind(fd, addr, len);
+                // One without a name may still become TAS's.
+                if result == 0 {
+                    sockets::release(fd);
+                }
+                return result;
             }
             let result = sockets::tas_bind(fd, addr, len);
             if result != -1 || !is_stale(fd) {
@@ -168,7 +175,7 @@ fn local_address(fd: c_int) -> Option<SocketAddr> {
 /// `addr` is null or points to `len` bytes.
 unsafe fn address(addr: *const sockaddr, len: socklen_t) -> Option<SocketAddr> {
     let len = usize::try_from(len).ok()?;
-    if addr.is_null() || len < size_of::<sa_family_t>() {
+    if !in_reach(addr.addr(), len) || len < size_of::<sa_family_t>() {
         return None;
     }
     // SAFETY: the caller's promise; it need not be aligned.

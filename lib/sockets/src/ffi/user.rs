@@ -177,7 +177,7 @@ impl<'a> Iov<'a> {
 }
 
 /// Whether a program can have `len` bytes at an address at all.
-pub(super) fn in_reach(at: usize, len: usize) -> bool {
+pub fn in_reach(at: usize, len: usize) -> bool {
     let end = at.checked_add(len);
     len == 0 || at >= LOWEST && end.is_some_and(|end| end <= HIGHEST)
 }
