@@ -22,7 +22,7 @@ case_of() {
     case_program[$3]=$1
     case_role[$3]=$2
     case_text[$3]=$4
-    case_limit[$3]=${5:-40}
+    case_limit[$3]=${TAS_APPS_LIMIT:-${5:-40}}
 }
 
 check_programs() {
@@ -196,10 +196,11 @@ make_files() {
 
 # --- The service ------------------------------------------------------------------------------
 
-# Buffers of a size with which both many connections and long transfers work.
+# Open to all users, since programs give up their rights before they make their first socket; with
+# buffers of a size with which both many connections and long transfers work.
 apps_service() {
     service_options net_af_packet0,iface=veth0
-    options+=(--tcp-rxbuf-len=65536 --tcp-txbuf-len=65536 --app-shm-len=4294967296
+    options+=(--shm-mode=666 --tcp-rxbuf-len=65536 --tcp-txbuf-len=65536 --app-shm-len=4294967296
         "--ip-route=10.78.0.0/24,$peer_ip")
     start_service
 }

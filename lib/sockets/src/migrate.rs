@@ -68,8 +68,13 @@ fn move_to(socket: &'static Socket, from: HomeId, to: HomeId) {
     while socket.conn().with(|c| status(c)) == Some(Status::Moving) {
         // First the old one: what it was told comes before the move.
         let any = old.poll() | new.poll();
-        if !any && service::check_alive().is_err() {
+        if any {
+            continue;
+        }
+        if service::check_alive().is_err() {
             return;
         }
+        // The service may be waiting for this very CPU.
+        std::thread::yield_now();
     }
 }
