@@ -37,9 +37,6 @@ pub(crate) fn release(fd: c_int) {
     let _ = close::release(fd);
 }
 
-/// Whether all of the sockets library is there.
-pub(crate) const AVAILABLE: bool = false;
-
 /// Attaches to the service.
 ///
 /// # Errors

@@ -24,7 +24,7 @@ compile() {
         -o "$work/$output" "$@") || exit 1
 }
 
-for program in calls numbers processes threads load; do
+for program in calls numbers processes threads load absent; do
     compile $program -O1 $program.c
 done
 compile libearly.so -O1 -fPIC -shared early.c
@@ -79,6 +79,39 @@ for program in calls numbers processes threads early fortified 'load'; do
         fi
     done
 done
+
+# --- Without a service, in a network namespace that has none -------------------
+
+# absent EXPECTED-STATUS EXPECTED-STDERR [VARIABLE=VALUE...]: runs, and compares.
+absent() {
+    status=$1
+    line=$2
+    shift 2
+    title="without a service: $*"
+    echo "${line:+libtas_interpose: $line}" | sed '/^$/d' >"$work/expected.err"
+    unshare -n timeout 60 env LD_PRELOAD="$library" "$@" "$work/absent" >"$work/actual" 2>"$work/actual.err"
+    actual=$?
+    if [ "$actual" = "$status" ] && diff -u "$work/expected.err" "$work/actual.err" >"$work/log" &&
+        { [ "$status" != 0 ] || diff -u "$work/expected" "$work/actual" >>"$work/log"; }; then
+        passed=$((passed + 1))
+    else
+        echo "status $actual, not $status" >>"$work/log"
+        fail "$title"
+    fi
+}
+
+unshare -n "$work/absent" >"$work/expected" 2>"$work/log" || fail 'absent alone'
+none='no TAS service to connect to: Connection refused (os error 111)'
+kernel="; using the kernel's sockets"
+ends='; ending, as TAS_INTERPOSE_REQUIRED is set'
+rule=": '10.0.0.0/33': the prefix is longer than 32 bits"
+absent 0 "$none$kernel" A=
+absent 1 "$none$ends" TAS_INTERPOSE_REQUIRED=1
+absent 0 '' TAS_INTERPOSE_DISABLE=1
+absent 0 '' TAS_INTERPOSE_DISABLE=1 TAS_INTERPOSE_REQUIRED=1 TAS_INTERPOSE_LISTEN=10.0.0.0/33
+absent 0 '' TAS_INTERPOSE_LISTEN='-*' TAS_INTERPOSE_CONNECT='-*' TAS_INTERPOSE_REQUIRED=1
+absent 0 "TAS_INTERPOSE_LISTEN$rule$kernel" TAS_INTERPOSE_LISTEN=10.0.0.0/33
+absent 1 "TAS_INTERPOSE_CONNECT$rule$ends" TAS_INTERPOSE_CONNECT=10.0.0.0/33 TAS_INTERPOSE_REQUIRED=1
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
