@@ -135,6 +135,7 @@ distclean: clean
 
 # --- Installation -------------------------------------------------------------
 
+PKGCONFIG := tas.pc tas-sockets.pc
 BASHCOMP := $(DATADIR)/bash-completion/completions
 ZSHCOMP := $(DATADIR)/zsh/site-functions
 FISHCOMP := $(DATADIR)/fish/vendor_completions.d
@@ -150,9 +151,11 @@ install: all
 	install -m 755 $(USER_COMMANDS:%=tools/%) $(DESTDIR)$(BINDIR)
 	install -m 755 $(LIBRARIES) $(DESTDIR)$(LIBDIR)
 	install -m 644 $(HEADERS) $(DESTDIR)$(INCDIR)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCDIR@|$(INCDIR)|' \
-		-e 's|@VERSION@|$(VERSION)|' share/tas.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/tas.pc
-	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/tas.pc
+	for name in $(PKGCONFIG); do \
+		sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCDIR@|$(INCDIR)|' \
+			-e 's|@VERSION@|$(VERSION)|' share/$$name.in >$(DESTDIR)$(LIBDIR)/pkgconfig/$$name && \
+		chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/$$name || exit; \
+	done
 	install -m 644 $(COMMANDS:%=share/man/%.8) $(DESTDIR)$(MANDIR)/man8
 	install -m 644 $(USER_COMMANDS:%=share/man/%.1) $(DESTDIR)$(MANDIR)/man1
 	for command in $(ALL_COMMANDS); do \
@@ -164,7 +167,7 @@ install: all
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(COMMANDS)) \
 		$(addprefix $(DESTDIR)$(BINDIR)/,$(USER_COMMANDS)) \
-		$(addprefix $(DESTDIR)$(LIBDIR)/,$(notdir $(LIBRARIES)) pkgconfig/tas.pc) \
+		$(addprefix $(DESTDIR)$(LIBDIR)/,$(notdir $(LIBRARIES)) $(PKGCONFIG:%=pkgconfig/%)) \
 		$(addprefix $(DESTDIR)$(INCDIR)/,$(notdir $(HEADERS))) \
 		$(COMMANDS:%=$(DESTDIR)$(MANDIR)/man8/%.8) \
 		$(USER_COMMANDS:%=$(DESTDIR)$(MANDIR)/man1/%.1) \
@@ -246,6 +249,8 @@ check-headers:
 check-abi: all
 	tests/c/abi/run.sh
 	tests/build/symbols.sh lib/libtas.so lib/tas/libtas.map
+	tests/build/symbols.sh lib/libtas_sockets.so lib/sockets/libtas_sockets.map
+	tests/build/symbols.sh lib/libtas_interpose.so $(INTERPOSE)/libtas_interpose.map
 	tests/build/unbound.sh lib/libtas_interpose.so $(INTERPOSE)/libtas_interpose.map \
 		$(INTERPOSE_BUILD)/libtas_interpose.a $(INTERPOSE_BUILD)/shim.o
 
