@@ -127,5 +127,7 @@ fn wait_for<T>(
     if let Some(at) = waiters.iter().position(|w| std::ptr::eq(*w, waiter)) {
         waiters.swap_remove(at);
     }
+    // Before the end of the wait: handlers that run then may use the socket.
+    drop(locked);
     outcome
 }

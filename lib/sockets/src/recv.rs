@@ -36,9 +36,6 @@ pub fn recv(fd: c_int, iov: Iov<'_>, how: How) -> Result<usize> {
         timeout: |options| options.receive_timeout,
     };
     if how.peek {
-        // What is there stays: without a look for more a program that waits
-        // for it in this way would wait for ever.
-        operation::lock(fd)?.home().poll();
         return peek(fd, patience, &iov, how);
     }
     let wanted = u32::try_from(iov.len()).unwrap_or(u32::MAX);
