@@ -13,7 +13,7 @@ pub use tas_shm::Waker;
 use tas_shm::{EventFd, ShmOffset};
 use tas_wire::{MacAddr, SeqNum};
 
-use crate::proto::{End, FlowInit, FlowPlace};
+use crate::proto::{End, FlowInfo, FlowInit, FlowPlace, LivenessOptions};
 use crate::types::{ContextId, CoreId, FlowId, TenantId};
 
 /// From the slow path to a core.
@@ -36,6 +36,10 @@ pub enum ToFast {
     Take(FlowId, Option<ContextId>),
     /// The peer's Ethernet address has changed.
     RemoteMac(FlowId, MacAddr),
+    /// How an application wants to know whether the peer is still there.
+    SetLiveness(FlowId, LivenessOptions),
+    /// Asks how a flow is doing; answered by [`ToSlow::Inspected`] unless the flow is gone.
+    Inspect(FlowId),
     /// Starts serving a context.
     AddContext(Box<ContextSetup>),
     /// Stops serving a context; answered by [`ToSlow::ContextRemoved`].
@@ -112,6 +116,8 @@ pub enum ToSlow {
     /// The application hears nothing more of this flow, and everything that it had posted is
     /// taken.
     Taken(FlowId, FlowPlace),
+    /// How a flow is doing.
+    Inspected(FlowId, Box<FlowInfo>),
     /// The core touches nothing of this context any more.
     ContextRemoved(CoreId, ContextId),
     /// The core has all flows that this round was to bring it, and is rid of all others.

@@ -11,7 +11,7 @@ use super::send::fetch_sender;
 use super::slot::{FlowSlot, Owner};
 use crate::link::{AppLink, CloseHow, FlowSetup, ToFast, ToSlow};
 use crate::nic::NicQueue;
-use crate::proto::{AppBump, BadBump, Flow};
+use crate::proto::{AppBump, BadBump, Flow, LivenessOptions};
 use crate::types::{ContextId, FlowId, Micros};
 
 /// Messages from the slow path in one turn.
@@ -103,6 +103,8 @@ impl<Q: NicQueue> Core<Q> {
                     slot.template.set_dst_mac(mac);
                 }
             }
+            ToFast::SetLiveness(flow, options) => self.set_liveness(flow, &options),
+            ToFast::Inspect(flow) => self.inspect(flow),
             ToFast::AddContext(setup) => {
                 let id = setup.id;
                 if !self.contexts.add(&self.shared.arena, *setup) {
@@ -216,6 +218,32 @@ impl<Q: NicQueue> Core<Q> {
             .deadline();
             self.schedule.arm(id, &mut slot.app, deadline);
             self.slow.send(ToSlow::Detached(id));
+        }
+    }
+
+    fn set_liveness(&mut self, id: FlowId, options: &LivenessOptions) {
+        let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            return;
+        };
+        if !slot.app.installed || slot.app.ended {
+            return;
+        }
+        let mut flow = Flow {
+            st,
+            ext: &mut slot.ext,
+        };
+        flow.set_liveness(options, self.now);
+        let deadline = flow.deadline();
+        self.schedule.arm(id, &mut slot.app, deadline);
+    }
+
+    fn inspect(&mut self, id: FlowId) {
+        if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0)
+            && slot.app.installed
+        {
+            let ext = &mut slot.ext;
+            let info = Flow { st, ext }.info(&self.shared.params);
+            self.slow.send(ToSlow::Inspected(id, Box::new(info)));
         }
     }
 

@@ -1,7 +1,8 @@
 //! What applications are told: one entry for each flow and turn, as long as there is room.
 
 use tas_abi::memif::{
-    Arx, ArxConnUpdate, ArxMsg, FLEXTCP_PL_ARX_FLRESET, FLEXTCP_PL_ARX_FLRXDONE, FlowSt,
+    Arx, ArxConnUpdate, ArxMsg, FLEXTCP_PL_ARX_FLRESET, FLEXTCP_PL_ARX_FLRXDONE,
+    FLEXTCP_PL_ARX_FLTIMEDOUT, FlowSt,
 };
 
 use super::Core;
@@ -106,6 +107,9 @@ fn news(st: &FlowSt, slot: &FlowSlot) -> Arx {
     }
     if app.reset {
         flags |= FLEXTCP_PL_ARX_FLRESET;
+        if app.timed_out {
+            flags |= FLEXTCP_PL_ARX_FLTIMEDOUT;
+        }
     }
     // The news end at the next position, going back over the ring's end.
     let back = if app.rx_bump > st.rx_next_pos {

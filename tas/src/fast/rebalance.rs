@@ -452,7 +452,9 @@ fn flow_of(message: &ToFast) -> Option<FlowId> {
         | ToFast::Close(flow, _)
         | ToFast::Move(flow, _)
         | ToFast::Take(flow, _)
-        | ToFast::RemoteMac(flow, _) => Some(*flow),
+        | ToFast::RemoteMac(flow, _)
+        | ToFast::SetLiveness(flow, _)
+        | ToFast::Inspect(flow) => Some(*flow),
         _ => None,
     }
 }

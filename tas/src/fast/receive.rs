@@ -447,6 +447,7 @@ impl<Q: NicQueue> Core<Q> {
             ext: &mut slot.ext,
         };
         let mut end: Option<End> = None;
+        let mut keepalive = false;
         if flow.deadline() <= self.now {
             let outcome = flow.on_timer(&self.shared.params, self.now);
             if outcome.ack {
@@ -459,8 +460,10 @@ impl<Q: NicQueue> Core<Q> {
                 self.tx.trace.retransmit(id, flow.st);
                 self.counters.timeouts.add(1);
             }
+            keepalive = outcome.keepalive;
             end = outcome.end;
             if end == Some(End::TimedOut) {
+                slot.app.timed_out = true;
                 slot.app.note(&Notice {
                     rx_closed: true,
                     reset: true,
@@ -474,6 +477,9 @@ impl<Q: NicQueue> Core<Q> {
         }
         .deadline();
         self.schedule.arm(id, &mut slot.app, deadline);
+        if keepalive {
+            self.send_keepalive(id);
+        }
         if let Some(end) = end {
             self.finish(id, end);
         }

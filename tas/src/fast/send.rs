@@ -124,6 +124,23 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
+    /// Sends a segment that an idle peer answers. If there is no room, the next one does.
+    #[cold]
+    pub(super) fn send_keepalive(&mut self, id: FlowId) {
+        let ready = self.tx.ready(&mut self.nic, &self.counters);
+        if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0)
+            && ready
+        {
+            let ring = tx_ring(st);
+            let plan = Flow {
+                st,
+                ext: &mut slot.ext,
+            }
+            .keepalive_plan(self.now);
+            self.tx.segment(&slot.template, &plan, ring);
+        }
+    }
+
     /// Sends the acknowledgement that a flow owes now, since the flow is about to go.
     pub(super) fn send_last_ack(&mut self, id: FlowId) {
         let ready = self.tx.ready(&mut self.nic, &self.counters);

@@ -76,6 +76,8 @@ pub struct AppState {
     pub rx_closed: bool,
     /// A reset is to be reported.
     pub reset: bool,
+    /// It is because the peer does not answer.
+    pub timed_out: bool,
     /// The application is gone, and what it had not read decides how the flow is closed.
     pub abandoned: bool,
     /// The flow is in the list of acknowledgements due.

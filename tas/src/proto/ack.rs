@@ -3,7 +3,7 @@
 use tas_wire::{SeqNum, TcpFlags};
 
 use super::cc::{self, Sample};
-use super::ext::{Recovery, RexmitMode};
+use super::ext::{Keeper, Recovery, RexmitMode};
 use super::flow::{Flow, ring_add};
 use super::state::{Event, State};
 use super::types::{End, Received, Segment, TcpParams};
@@ -31,6 +31,9 @@ impl Flow<'_> {
             self.note_spurious();
         }
         if acked == 0 {
+            if seg.len == 0 && self.ext.keeper == Keeper::Watching {
+                self.ext.liveness.heard = true;
+            }
             if seg.len == 0 && self.st.tx_sent > 0 {
                 self.note_duplicate(seg, params, now, out);
             }
@@ -221,7 +224,7 @@ impl Flow<'_> {
                 self.stop_timers();
                 out.end = Some(End::TimeWait);
             }
-            State::FinWait2 if self.ext.detached => {
+            State::FinWait2 if self.ext.detached() => {
                 self.ext.linger.set(now + params.fin_wait2);
             }
             _ => {}

@@ -3,6 +3,7 @@
 use zerocopy::FromZeros;
 
 use super::cc::CcState;
+use super::liveness::Liveness;
 use super::patience::Patience;
 use super::ranges::Ranges;
 use super::rtt::RttEstimator;
@@ -20,8 +21,8 @@ pub struct FlowExt {
     pub(super) state: State,
     /// Both sides agreed on timestamps.
     pub(super) timestamps: bool,
-    /// The application let go.
-    pub(super) detached: bool,
+    /// Who looks after it.
+    pub(super) keeper: Keeper,
     /// The peer's FIN is at `fin_seq`, not all before it has come.
     pub(super) fin_held: bool,
     /// An ACK is to be sent at once.
@@ -106,8 +107,10 @@ pub struct FlowExt {
     pub(super) fin_seq: u32,
     /// Start of the control interval.
     pub(super) cc_start: Micros0,
-    /// End of a detached flow's stay in FIN-WAIT-2.
+    /// End of a detached flow's stay in FIN-WAIT-2; of others what `liveness` waits for.
     pub(super) linger: Timer,
+    /// Keepalive and user timeout.
+    pub(super) liveness: Liveness,
     /// Congestion control.
     pub(super) cc: CcState,
     /// Data that came twice.
@@ -122,6 +125,27 @@ const _: () = assert!(std::mem::offset_of!(FlowExt, cc_next) == 64);
 impl Default for FlowExt {
     fn default() -> FlowExt {
         FlowExt::new_zeroed()
+    }
+}
+
+/// Who looks after a flow, and so what its timer `linger` is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+#[repr(u8)]
+pub(super) enum Keeper {
+    /// Its application. The timer is not set.
+    #[default]
+    App,
+    /// Its application, which wants to know whether the peer is there.
+    Watching,
+    /// Nobody: the application let go.
+    Nobody,
+}
+
+impl FlowExt {
+    /// The application let go.
+    #[inline]
+    pub(super) fn detached(&self) -> bool {
+        self.keeper == Keeper::Nobody
     }
 }
 

@@ -9,7 +9,7 @@ use tas_abi::packet::EthAddr;
 use tas_wire::SeqNum;
 
 use super::cc;
-use super::ext::{FlowExt, RexmitMode};
+use super::ext::{FlowExt, Keeper, RexmitMode};
 use super::state::{Event, State};
 use super::types::{AppBump, BadBump, Bumped, FlowInit, FlowPlace, TcpParams};
 use crate::types::Micros;
@@ -147,10 +147,11 @@ impl Flow<'_> {
     /// §4.2.2.13), and it does not wait for the peer for ever.
     #[cold]
     pub fn detach(&mut self, params: &TcpParams, now: Micros) -> Bumped {
-        if self.ext.detached || self.ext.state.is_over() {
+        if self.ext.detached() || self.ext.state.is_over() {
             return Bumped::default();
         }
-        self.ext.detached = true;
+        self.stop_watching();
+        self.ext.keeper = Keeper::Nobody;
         if self.ext.state.can_send() {
             // The byte that stands for FIN is never read, so there is room for it in any ring.
             self.st.tx_avail = self.st.tx_avail.saturating_add(1);
@@ -239,7 +240,7 @@ impl Flow<'_> {
     #[inline]
     #[must_use]
     pub fn is_detached(&self) -> bool {
-        self.ext.detached
+        self.ext.detached()
     }
 
     /// RCV.NXT.

@@ -22,6 +22,8 @@ pub mod isn;
 mod ack;
 mod ext;
 mod flow;
+mod info;
+mod liveness;
 mod patience;
 mod ranges;
 mod receive;
@@ -33,6 +35,8 @@ mod state;
 mod timer;
 mod types;
 
+#[cfg(test)]
+mod liveness_tests;
 #[cfg(test)]
 mod loss_tests;
 #[cfg(test)]
@@ -54,8 +58,9 @@ mod transfer_tests;
 
 pub use ext::FlowExt;
 pub use flow::Flow;
+pub use info::FlowInfo;
 pub use state::State;
 pub use types::{
-    AppBump, BadBump, Bumped, CopyIn, End, FlowInit, FlowPlace, Notice, Received, Segment,
-    SegmentPlan, TcpParams, TimerOutcome, TimestampInit,
+    AppBump, BadBump, Bumped, CopyIn, End, FlowInit, FlowPlace, Keepalive, LivenessOptions, Notice,
+    Received, Segment, SegmentPlan, TcpParams, TimerOutcome, TimestampInit,
 };

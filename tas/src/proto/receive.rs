@@ -59,7 +59,7 @@ impl Flow<'_> {
             self.ext.ack_due = true;
             return;
         };
-        if self.ext.detached && part.len > 0 {
+        if self.ext.detached() && part.len > 0 {
             // RFC 1122 §4.2.2.13: nobody will read it, and the peer should know.
             self.abort();
             out.end = Some(End::DataAfterClose);

@@ -43,6 +43,11 @@ impl RttEstimator {
         self.srtt8.div_ceil(8)
     }
 
+    /// RTTVAR in microseconds.
+    pub(super) fn rttvar_us(&self) -> u32 {
+        self.rttvar4.div_ceil(4)
+    }
+
     /// The retransmission timeout.
     pub(super) fn rto(&self, params: &TcpParams) -> Micros {
         let base = match self.srtt8 {

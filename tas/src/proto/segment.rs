@@ -74,7 +74,7 @@ impl Flow<'_> {
             && seg.seq == self.rcv_nxt()
             && seg.len <= self.st.rx_avail
             && seg.ack.since(self.snd_una()) <= self.snd_max().since(self.snd_una())
-            && !self.ext.detached
+            && !self.ext.detached()
             && !self.ext.fin_held
             && match seg.timestamps {
                 Some(ts) => !self.ext.timestamps || !self.is_older(ts.val),
@@ -200,6 +200,7 @@ impl Flow<'_> {
     /// Answers a segment out of the window. Without data the answer counts as a challenge:
     /// two hosts that find each other's ACKs wrong would otherwise exchange them for ever.
     fn answer_unacceptable(&mut self, seg: &Segment, now: Micros) {
+        self.ext.liveness.heard = true;
         if seg.seq_len() > 0 && !seg.flags.contains(TcpFlags::SYN) {
             self.ext.ack_due = true;
         } else {

@@ -179,6 +179,7 @@ impl Flow<'_> {
         let left = self.st.tx_sent.saturating_add(self.st.tx_avail);
         let (n, fin) = self.cut(n, left);
         self.ext.timing = false; // Karn.
+        self.ext.liveness.retransmits = self.ext.liveness.retransmits.wrapping_add(1);
         self.data_header(now, plan);
         plan.seq = self.snd_una();
         plan.pos = ring_sub(self.st.tx_next_pos, self.st.tx_sent, self.st.tx_len);

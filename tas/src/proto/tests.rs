@@ -274,7 +274,7 @@ impl Host {
         assert!(st.rx_avail <= st.rx_len);
         assert!(st.rx_next_pos < st.rx_len && st.tx_next_pos < st.tx_len);
         let queued = u64::from(st.tx_avail) + u64::from(st.tx_sent);
-        assert!(queued <= u64::from(st.tx_len) + u64::from(self.ext.detached));
+        assert!(queued <= u64::from(st.tx_len) + u64::from(self.ext.detached()));
         let una = SeqNum(st.tx_next_seq) - st.tx_sent;
         let max = SeqNum(self.ext.snd_max);
         assert!(u64::from(max.since(una)) <= queued);

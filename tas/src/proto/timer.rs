@@ -1,6 +1,6 @@
 //! The passing of time.
 
-use super::ext::{Recovery, RexmitMode};
+use super::ext::{Keeper, Recovery, RexmitMode};
 use super::flow::{Flow, ring_sub};
 use super::types::{End, TcpParams, TimerOutcome};
 use crate::types::Micros;
@@ -15,7 +15,7 @@ impl Flow<'_> {
     #[must_use]
     pub fn deadline(&self) -> Micros {
         let next = self.ext.ack_timer.at().min(self.ext.rexmit_timer.at());
-        if self.ext.detached {
+        if self.ext.keeper != Keeper::App {
             return next.min(self.ext.linger.at());
         }
         next
@@ -25,9 +25,15 @@ impl Flow<'_> {
     pub fn on_timer(&mut self, params: &TcpParams, now: Micros) -> TimerOutcome {
         let mut out = TimerOutcome::default();
         if self.ext.linger.is_due(now) {
-            self.abort();
-            out.end = Some(End::Closed);
-            return out;
+            if self.ext.detached() {
+                self.abort();
+                out.end = Some(End::Closed);
+                return out;
+            }
+            self.on_liveness_timer(now, &mut out);
+            if out.end.is_some() {
+                return out;
+            }
         }
         if self.ext.ack_timer.is_due(now) {
             self.ext.ack_timer.stop();
@@ -46,13 +52,13 @@ impl Flow<'_> {
         out
     }
 
-    /// How often to try again.
-    fn retries_max(&self, params: &TcpParams) -> u8 {
-        if self.ext.detached {
-            params.max_retries.min(ORPHAN_RETRIES)
-        } else {
-            params.max_retries
+    /// Whether there were enough attempts, or the application has waited for long enough.
+    fn gives_up(&self, params: &TcpParams, now: Micros) -> bool {
+        if self.ext.detached() {
+            return self.ext.retries >= params.max_retries.min(ORPHAN_RETRIES);
         }
+        self.is_past_user_timeout(now)
+            .unwrap_or(self.ext.retries >= params.max_retries)
     }
 
     /// RFC 6298 §5.4 to §5.6, RFC 5681 §3.1: go back to what is not acknowledged.
@@ -63,7 +69,8 @@ impl Flow<'_> {
         now: Micros,
         out: &mut TimerOutcome,
     ) {
-        if self.ext.retries >= self.retries_max(params) {
+        self.note_stall(self.ext.rtt.rto(params), now);
+        if self.gives_up(params, now) {
             self.abort();
             out.end = Some(End::TimedOut);
             return;
@@ -91,13 +98,17 @@ impl Flow<'_> {
         let retries = self.ext.retries.saturating_add(1);
         self.arm(params, now);
         self.ext.retries = retries;
+        self.ext.liveness.retransmits = self.ext.liveness.retransmits.wrapping_add(1);
+        self.watch_stall();
     }
 
     /// Time for a probe. A peer that keeps its window closed is not given up, unless nobody is
     /// waiting for it.
     #[cold]
     fn on_persist_timeout(&mut self, params: &TcpParams, now: Micros, out: &mut TimerOutcome) {
-        if self.ext.detached && self.ext.retries >= self.retries_max(params) {
+        self.note_stall(self.persist_pause(params), now);
+        let waits = !self.ext.detached() && self.is_past_user_timeout(now).is_none();
+        if !waits && self.gives_up(params, now) {
             self.abort();
             out.end = Some(End::TimedOut);
             return;
@@ -105,5 +116,6 @@ impl Flow<'_> {
         self.ext.retries = self.ext.retries.saturating_add(1);
         self.ext.probe = true;
         self.ext.rexmit_timer.set(now + self.persist_pause(params));
+        self.watch_stall();
     }
 }

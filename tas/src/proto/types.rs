@@ -26,6 +26,27 @@ pub struct TcpParams {
     pub cc: CcParams,
 }
 
+/// When an idle peer is probed (RFC 9293 §3.8.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Seconds without a segment of the peer before the first probe.
+    pub idle: u32,
+    /// Seconds between probes.
+    pub interval: u32,
+    /// Probes without an answer that end the flow.
+    pub count: u8,
+}
+
+/// How an application wants to know whether the peer is still there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LivenessOptions {
+    /// Probes of an idle peer.
+    pub keepalive: Option<Keepalive>,
+    /// Milliseconds that something may wait for the peer (RFC 9293 §3.8.3); 0: as many attempts as
+    /// usual.
+    pub user_timeout_ms: u32,
+}
+
 /// State of the timestamps option after the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimestampInit {
@@ -281,4 +302,6 @@ pub struct TimerOutcome {
     pub end: Option<End>,
     /// The retransmission timer ran out.
     pub retransmit: bool,
+    /// The peer is to be probed: send [`super::Flow::keepalive_plan`].
+    pub keepalive: bool,
 }

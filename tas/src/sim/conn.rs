@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use tas_abi::memif::{
     ArxConnUpdate, AtxConnUpdate, FLEXTCP_PL_ARX_FLRESET, FLEXTCP_PL_ARX_FLRXDONE,
-    FLEXTCP_PL_ATX_FLTXDONE,
+    FLEXTCP_PL_ARX_FLTIMEDOUT, FLEXTCP_PL_ATX_FLTXDONE,
 };
 use tas_shm::{Arena, ByteRing, ShmOffset};
 
@@ -44,6 +44,8 @@ pub struct Conn {
     pub tx_closed: bool,
     /// It was reset.
     pub reset: bool,
+    /// The peer did not answer any more.
+    pub timed_out: bool,
     /// A request to move it is under way.
     pub moving: bool,
     /// Number of the next update.
@@ -78,6 +80,7 @@ impl Conn {
             rx_closed: false,
             tx_closed: false,
             reset: false,
+            timed_out: false,
             moving: false,
             bump_seq: 0,
             readable: 0,
@@ -143,6 +146,7 @@ impl Conn {
         assert!(!self.rx_closed || rx_bump == 0, "data after the peer's end");
         self.rx_closed |= flags & FLEXTCP_PL_ARX_FLRXDONE != 0;
         self.reset |= flags & FLEXTCP_PL_ARX_FLRESET != 0;
+        self.timed_out |= flags & FLEXTCP_PL_ARX_FLTIMEDOUT != 0;
     }
 
     /// Everything that was sent is acknowledged, the FIN included.

@@ -349,6 +349,7 @@ impl Control {
             ToSlow::Released(flow) => self.tcp.on_released(effects, flow),
             ToSlow::Moved(flow, link) => self.tcp.on_moved(effects, flow, link),
             ToSlow::Taken(flow, place) => self.tcp.on_taken(effects, flow, place),
+            ToSlow::Inspected(flow, info) => self.tcp.on_inspected(effects, flow, &info),
             ToSlow::ContextRemoved(_, context) => {
                 self.tenants.context_removed(context, effects);
                 self.hide_context(context);

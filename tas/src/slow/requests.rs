@@ -1,8 +1,9 @@
 //! What applications ask for over their queues, and how tools see their contexts.
 
 use tas_abi::appif::{
-    AppinConnInfo, AppinConnOpened, AppinMsg, AppinStatus, AppoutConnOpenFrom, AppoutListenOpenAt,
-    AppoutMsg, KERNEL_APPOUT_CLOSE_RESET, KERNEL_APPOUT_LISTEN_REUSEPORT,
+    AppinConnOpened, AppinMsg, AppinStatus, AppoutConnOpenFrom, AppoutConnOptions,
+    AppoutListenOpenAt, AppoutMsg, KERNEL_APPOUT_CLOSE_RESET, KERNEL_APPOUT_LISTEN_REUSEPORT,
+    TAS_CONN_KEEPALIVE,
 };
 use tas_abi::memif::{AppCtx, FLEXNIC_PL_APPCTX_NUM, PlMem};
 use tas_wire::{FlowTuple, Ipv4Addr};
@@ -12,6 +13,7 @@ use super::contexts::public_view;
 use super::control::Control;
 use super::tcp::{BufferLens, Client, ConnName, Listen, Open, World};
 use crate::link::CloseHow;
+use crate::proto::{Keepalive, LivenessOptions};
 use crate::types::{ContextId, FlowId, TenantId};
 
 fn conn_name(opaque: u64, local: (u32, u16), remote: (u32, u16)) -> ConnName {
@@ -22,6 +24,18 @@ fn conn_name(opaque: u64, local: (u32, u16), remote: (u32, u16)) -> ConnName {
         remote_port: remote.1,
     };
     ConnName { opaque, tuple }
+}
+
+fn liveness_options(m: &AppoutConnOptions) -> LivenessOptions {
+    let keepalive = (m.flags & TAS_CONN_KEEPALIVE != 0).then(|| Keepalive {
+        idle: m.keep_idle,
+        interval: m.keep_interval,
+        count: u8::try_from(m.keep_count).unwrap_or(u8::MAX),
+    });
+    LivenessOptions {
+        keepalive,
+        user_timeout_ms: m.user_timeout,
+    }
 }
 
 impl Control {
@@ -131,14 +145,22 @@ impl Control {
             }
             AppoutMsg::ConnOpenFrom(m) => self.open_from(client, &m),
             AppoutMsg::ListenOpenAt(m) => self.listen_at(client, &m),
-            AppoutMsg::ConnOptions(_) => {}
+            AppoutMsg::ConnOptions(m) => {
+                let conn = conn_name(
+                    m.opaque,
+                    (m.local_ip, m.local_port),
+                    (m.remote_ip, m.remote_port),
+                );
+                self.tcp
+                    .set_options(effects, client, conn, liveness_options(&m));
+            }
             AppoutMsg::ConnInfo(m) => {
-                let info = AppinConnInfo {
-                    opaque: m.opaque,
-                    status: -libc::EOPNOTSUPP,
-                    ..AppinConnInfo::default()
-                };
-                effects.answer(client.context, AppinMsg::ConnInfo(info));
+                let conn = conn_name(
+                    m.opaque,
+                    (m.local_ip, m.local_port),
+                    (m.remote_ip, m.remote_port),
+                );
+                self.tcp.inspect(effects, client, conn);
             }
             AppoutMsg::AcceptNow(m) => {
                 let (listener, conn) = (m.listen_opaque, m.conn_opaque);

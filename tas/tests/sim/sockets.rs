@@ -1,9 +1,13 @@
-//! What sockets need: how a process's connections end with it.
+//! What sockets need: how a process's connections end with it, their options, and what is told of
+//! them.
 
 use tas::nic::sim::{Path, Random};
 use tas::sim::{Event, HostConf, Step, World};
 use tas::types::Micros;
-use tas_abi::appif::{AppoutMsg, AppoutReqScale};
+use tas_abi::appif::{
+    AppinConnInfo, AppoutConnInfo, AppoutConnOptions, AppoutMsg, AppoutReqScale,
+    TAS_CONN_INFO_TIMESTAMPS, TAS_CONN_KEEPALIVE,
+};
 
 use crate::link::{End, Link};
 use crate::{CLIENT, PORT, SERVER, seeds};
@@ -280,4 +284,146 @@ fn any_end_of_a_process_leaves_nothing() {
             assert_eq!(host.control.tenants().len(), 0, "seed {seed}");
         }
     }
+}
+
+/// Options of an end's connection.
+fn options(end: &End) -> AppoutConnOptions {
+    let state = end.state();
+    AppoutConnOptions {
+        opaque: end.conn.0,
+        remote_ip: state.remote.0.to_bits(),
+        local_ip: state.local.0.to_bits(),
+        remote_port: state.remote.1,
+        local_port: state.local.1,
+        ..AppoutConnOptions::default()
+    }
+}
+
+fn set(end: &mut End, options: AppoutConnOptions) {
+    end.app.request(0, AppoutMsg::ConnOptions(options));
+}
+
+/// Nothing gets through to or from the second end's host any more.
+fn cut(link: &mut Link) {
+    let port = link.world.host(link.b.host).port();
+    let lossy = Path {
+        loss: 1000,
+        ..Path::default()
+    };
+    link.world.network.set_path(port, lossy);
+}
+
+fn keepalive(end: &End) -> AppoutConnOptions {
+    AppoutConnOptions {
+        flags: TAS_CONN_KEEPALIVE,
+        keep_idle: 10,
+        keep_interval: 2,
+        keep_count: 3,
+        ..options(end)
+    }
+}
+
+/// RFC 9293 §3.8.4, also once the flow has another core.
+#[test]
+fn keepalive_finds_a_peer_that_has_vanished() {
+    for cores in [1, 3] {
+        let mut link = sockets(|conf| conf.with("--fp-cores-max=3"));
+        let wanted = keepalive(&link.a);
+        set(&mut link.a, wanted);
+        let request = AppoutReqScale { num_cores: cores };
+        link.a.app.request(0, AppoutMsg::ReqScale(request));
+        link.run(60_000);
+        assert!(!link.a.state().reset, "the peer answers");
+        cut(&mut link);
+        let given_up = link.run_until(Micros::from_millis(20_000), |link| link.a.state().timed_out);
+        assert!(given_up && link.a.state().reset && link.a.state().rx_closed);
+        link.a.close(true);
+        link.run(5);
+        assert_eq!(link.a.closed(), Some(0));
+        link.world.host(link.a.host).check_empty().unwrap();
+    }
+}
+
+/// RFC 9293 §3.8.3.
+#[test]
+fn data_does_not_wait_longer_than_the_user_timeout() {
+    let mut link = sockets(|conf| conf);
+    let wanted = AppoutConnOptions {
+        user_timeout: 2_000,
+        ..options(&link.a)
+    };
+    set(&mut link.a, wanted);
+    link.run(5);
+    cut(&mut link);
+    link.a.send(&[1; 1000]);
+    link.run(1_900);
+    assert!(!link.a.state().reset);
+    link.run(200);
+    assert!(link.a.state().reset && link.a.state().timed_out);
+}
+
+/// The answer to a question about the first end's connection, under some name.
+fn ask(link: &mut Link, opaque: u64) -> AppinConnInfo {
+    let AppoutConnOptions {
+        remote_ip,
+        local_ip,
+        remote_port,
+        local_port,
+        ..
+    } = options(&link.a);
+    let request = AppoutConnInfo {
+        opaque,
+        remote_ip,
+        local_ip,
+        remote_port,
+        local_port,
+    };
+    link.a.events.clear();
+    link.a.app.request(0, AppoutMsg::ConnInfo(request));
+    link.run(5);
+    let infos = link.a.events.iter().filter_map(|event| match event {
+        Event::Info(info) if info.opaque == opaque => Some(*info),
+        _ => None,
+    });
+    let infos: Vec<AppinConnInfo> = infos.collect();
+    assert_eq!(infos.len(), 1, "one answer");
+    infos[0]
+}
+
+#[test]
+fn applications_learn_how_their_connections_are_doing() {
+    let mut link = sockets(|conf| conf);
+    for host in [link.a.host, link.b.host] {
+        let port = link.world.host(host).port();
+        let path = Path {
+            delay: Micros(1000),
+            ..Path::default()
+        };
+        link.world.network.set_path(port, path);
+    }
+    for _ in 0..50 {
+        link.a.send(&[1; 100]);
+        link.run(10);
+        link.b.receive();
+    }
+    let name = link.a.conn.0;
+    let info = ask(&mut link, name);
+    assert_eq!(({ info.status }, info.state), (0, 1));
+    assert!((1_900..3_500).contains(&{ info.rtt }), "{info:?}");
+    assert!(
+        { info.rto } > { info.rtt } && { info.mss } > 1_000,
+        "{info:?}"
+    );
+    // The first timeout came before the first measurement of the longer way.
+    assert!(
+        { info.in_flight } == 0 && { info.retransmits } <= 2,
+        "{info:?}"
+    );
+    assert!(info.options & TAS_CONN_INFO_TIMESTAMPS != 0);
+    link.a.shutdown();
+    link.run(10);
+    assert_eq!(ask(&mut link, name).state, 5);
+    // Nothing is told of what is not one's own.
+    let AppinConnInfo { status, .. } = ask(&mut link, 4711);
+    assert_eq!(status, -libc::ENOTCONN);
 }

@@ -34,7 +34,7 @@ impl TcpControl {
     }
 
     /// What a client means, if it is its own: first by tuple, then by its word.
-    fn find(&self, client: Client, conn: ConnName) -> Option<Named> {
+    pub(super) fn find(&self, client: Client, conn: ConnName) -> Option<Named> {
         if let Some(Conn::Flow(flow)) = self.conns.get(&conn.tuple)
             && self.owns(client, conn.opaque, *flow)
         {
@@ -194,6 +194,7 @@ impl TcpControl {
     /// A flow's slot is back, and nothing uses its buffers.
     pub fn on_released(&mut self, w: &mut impl World, flow: FlowId) {
         self.on_detached(w, flow);
+        self.end_inspections(w, flow);
         let Some(record) = self.flows.remove(&flow) else {
             return;
         };

@@ -3,10 +3,10 @@
 use tas_abi::appif::AppinMsg;
 use tas_wire::{FlowTuple, SeqNum, Timestamps};
 
-use super::Errno;
 use super::testing::*;
+use super::{Client, Errno};
 use crate::link::{AppLink, CloseHow, ToFast};
-use crate::proto::End;
+use crate::proto::{End, LivenessOptions};
 use crate::types::FlowId;
 
 fn told_to_close(net: &mut Net) -> (FlowId, CloseHow) {
@@ -321,6 +321,53 @@ fn what_was_closed_before_the_application_died_finishes() {
     net.released(flow);
     net.quiet();
     net.empty();
+}
+
+// ---- Options and information
+
+#[test]
+fn options_and_questions_go_to_the_flows_core() {
+    let mut net = Net::resolved();
+    let (tuple, flow) = net.established(APP, 5);
+    let options = LivenessOptions {
+        keepalive: None,
+        user_timeout_ms: 7,
+    };
+    net.tcp
+        .set_options(&mut net.w, APP, name(5, &tuple), options);
+    assert!(matches!(
+        net.next_message(),
+        Some((CORE1, ToFast::SetLiveness(f, o))) if f == flow && o == options
+    ));
+    // Not of others.
+    net.tcp
+        .set_options(&mut net.w, STRANGER, name(5, &tuple), options);
+    net.tcp.inspect(&mut net.w, STRANGER, name(5, &tuple));
+    assert_eq!(info(&mut net, STRANGER), (5, Errno::NOTCONN.status()));
+    net.quiet();
+
+    for _ in 0..2 {
+        net.tcp.inspect(&mut net.w, APP, name(5, &tuple));
+        assert!(matches!(
+            net.next_message(),
+            Some((CORE1, ToFast::Inspect(f))) if f == flow
+        ));
+    }
+    // One that is released first says nothing more.
+    net.released(flow);
+    for _ in 0..2 {
+        assert_eq!(info(&mut net, APP), (5, Errno::NOTCONN.status()));
+    }
+    net.quiet();
+    net.empty();
+}
+
+/// The answer to a question about a connection: opaque and status.
+fn info(net: &mut Net, client: Client) -> (u64, i32) {
+    match net.answered(client) {
+        AppinMsg::ConnInfo(info) => ({ info.opaque }, { info.status }),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

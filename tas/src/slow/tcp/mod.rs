@@ -20,6 +20,7 @@ mod install;
 mod listeners;
 mod neighbours;
 mod open;
+mod options;
 mod passive;
 mod routes;
 mod timewait;
@@ -54,7 +55,7 @@ use crate::proto::isn::IsnSecret;
 use crate::types::{ContextId, CoreId, FlowId, Micros, TenantId};
 
 use arp::ArpCache;
-use conn::{Conn, FlowRecord, Named, Step};
+use conn::{Conn, FlowRecord, Named, Owner, Step};
 use ids::{FlowIds, Ports, Random, Timers};
 use listeners::Listeners;
 
@@ -81,6 +82,8 @@ pub struct TcpControl {
     /// The last time an address of ours was defended.
     defended: Option<Micros>,
     next_serial: u64,
+    /// Who wants to know how flows are doing, in the order of asking.
+    inspections: Vec<(FlowId, Owner)>,
     counts: Counts,
 }
 
@@ -103,6 +106,7 @@ impl TcpControl {
             timers: Timers::default(),
             defended: None,
             next_serial: 0,
+            inspections: Vec::new(),
             counts: Counts::default(),
             cfg,
         }
