@@ -97,6 +97,13 @@ fn over(socket: &'static Socket, state: &mut State, error: Errno) {
     ready::update(socket, state, IN | OUT | RDHUP);
 }
 
+/// The service has gone with the connection.
+pub fn lose(socket: &'static Socket, state: &mut State) {
+    if matches!(state.phase, Phase::Connected | Phase::Connecting) {
+        over(socket, state, Errno::CONNRESET);
+    }
+}
+
 /// The answer to connect.
 fn opened(home: &mut Home, conn: ConnRef, status: i16) {
     let socket = Socket::of_conn(conn);

@@ -4,7 +4,7 @@
 //! one that it prefers: new sockets are at home there.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use tas_abi::ll::{FLEXTCP_MAX_CONTEXTS, FlextcpContext};
 use tas_ll::service;
 
 use crate::ffi::cell::{EVENTS, LowLevel, Token};
-use crate::socket::{Socket, State};
+use crate::socket::{SOCKETS, Socket, State};
 use crate::{Result, dispatch, table};
 
 /// Contexts of a process.
@@ -310,5 +310,19 @@ pub fn may_sleep(id: HomeId) -> Result<()> {
     match lock(id).as_deref_mut().map(Home::parts) {
         Some((Some(ctx), _)) => tas_ll::wait::begin(ctx).map_err(errno),
         _ => Ok(()),
+    }
+}
+
+/// The service is gone, and every connection with it: whoever waits for one is
+/// told.
+pub fn abandon() {
+    static ABANDONED: AtomicBool = AtomicBool::new(false);
+    if ABANDONED.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    for socket in SOCKETS.all() {
+        if let Some(mut locked) = socket.lock_any() {
+            dispatch::lose(socket, locked.state());
+        }
     }
 }

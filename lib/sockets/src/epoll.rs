@@ -53,8 +53,11 @@ pub struct Epoll {
     names: AtomicU32,
     /// A descriptor that names it, or did.
     fd: AtomicI32,
-    /// Threads that poll contexts, and will look at the members then.
+    /// Threads that poll contexts, and will look at the members then. Not
+    /// counted while nobody waits who would have to be told.
     looking: AtomicU32,
+    /// Threads that wait to be told.
+    awaited: AtomicU32,
     /// Where members are at home, as a [`HomeSet`].
     homes: AtomicU32,
     /// Members of ours.
@@ -99,6 +102,7 @@ impl Default for Epoll {
             names: AtomicU32::new(0),
             fd: AtomicI32::new(-1),
             looking: AtomicU32::new(0),
+            awaited: AtomicU32::new(0),
             homes: AtomicU32::new(0),
             ours: AtomicU32::new(0),
             foreign: AtomicU32::new(0),
@@ -346,6 +350,7 @@ impl AllLocked {
             // The parent's, which has it in the epoll that both have.
             inner.recall = None;
             epoll.looking.store(0, Ordering::Relaxed);
+            epoll.awaited.store(0, Ordering::Relaxed);
             let held = epoll.held.swap(0, Ordering::Relaxed);
             epoll.names.fetch_sub(held, Ordering::Relaxed);
             sys::close(epoll.aside.swap(-1, Ordering::Relaxed));

@@ -1,5 +1,7 @@
 //! Sets of contexts.
 
+use tas_ll::service;
+
 use crate::engine::{self, HOMES, HomeId};
 
 /// A set of contexts.
@@ -37,6 +39,15 @@ impl HomeSet {
     #[must_use]
     pub const fn union(self, other: HomeSet) -> HomeSet {
         HomeSet(self.0 | other.0)
+    }
+
+    /// Those that may still tell something: none without the service.
+    #[must_use]
+    pub fn served(self) -> HomeSet {
+        match service::check_alive() {
+            Ok(()) => self,
+            Err(_) => HomeSet::default(),
+        }
     }
 
     /// The contexts, lowest first.

@@ -6,7 +6,7 @@ use std::ffi::c_int;
 use libc::pollfd;
 use rustix::io::Errno;
 
-use crate::engine::{HOMES, HomeId};
+use crate::engine::{self, HOMES, HomeId};
 use crate::epoll::{Epoll, control};
 use crate::ffi::events::Mask;
 use crate::homes::HomeSet;
@@ -98,7 +98,7 @@ impl Poll<'_> {
                 return Ok(count);
             }
             let mut room = [HomeId(0); HOMES as usize];
-            match wait.step(homes.list(&mut room), &mut self.lists.kernel) {
+            match wait.step(homes.served().list(&mut room), &mut self.lists.kernel) {
                 Ok(Woke::Look) => {}
                 Ok(Woke::Descriptor) => {
                     // What was seen may be gone by the time of the next look.
@@ -112,6 +112,7 @@ impl Poll<'_> {
                     self.ask_kernel();
                     return Ok(self.count());
                 }
+                Err(Errno::CONNRESET) => engine::abandon(),
                 Err(error) => return Err(error),
             }
         }

@@ -277,7 +277,9 @@ impl<'a> Wait<'a> {
         let mut all: Vec<libc::pollfd> = Vec::with_capacity(fds.len() + homes.len() + 3);
         all.extend_from_slice(fds);
         all.push(pollfd(own, libc::POLLIN));
-        all.push(pollfd(service::socket(), libc::POLLRDHUP));
+        let served = service::check_alive().is_ok();
+        let service = if served { service::socket() } else { -1 };
+        all.push(pollfd(service, libc::POLLRDHUP));
         for home in homes {
             engine::fall_asleep(*home);
             all.push(pollfd(engine::event_of(*home).unwrap_or(-1), libc::POLLIN));

@@ -40,7 +40,9 @@ pub(super) fn wake_one(epoll: &'static Epoll, mut inner: MutexGuard<'static, Inn
     let waiter = if looking {
         None
     } else {
-        inner.waiting.pop_front()
+        let first = inner.waiting.pop_front();
+        epoll.note_awaited(&inner);
+        first
     };
     for watcher in &inner.watchers {
         watcher.tell();
@@ -86,21 +88,26 @@ pub(super) fn tell_parents(epoll: &Epoll, mut tell: impl FnMut(&Item)) {
     }
 }
 
-impl Inner {
+impl Epoll {
     /// Registers a thread to be told of an event.
-    pub(super) fn await_event(&mut self, waiter: &'static Waiter) {
-        if !self.waiting.iter().any(|w| std::ptr::eq(*w, waiter)) {
-            self.waiting.push_back(waiter);
+    pub(super) fn await_event(&self, inner: &mut Inner, waiter: &'static Waiter) {
+        if !inner.waiting.iter().any(|w| std::ptr::eq(*w, waiter)) {
+            inner.waiting.push_back(waiter);
+            self.note_awaited(inner);
         }
     }
 
     /// Takes a thread off the list.
-    pub(super) fn stop_awaiting(&mut self, waiter: &'static Waiter) {
-        self.waiting.retain(|w| !std::ptr::eq(*w, waiter));
+    pub(super) fn stop_awaiting(&self, inner: &mut Inner, waiter: &'static Waiter) {
+        inner.waiting.retain(|w| !std::ptr::eq(*w, waiter));
+        self.note_awaited(inner);
     }
-}
 
-impl Epoll {
+    fn note_awaited(&self, inner: &Inner) {
+        let count = u32::try_from(inner.waiting.len()).unwrap_or(u32::MAX);
+        self.awaited.store(count, Ordering::Release);
+    }
+
     /// Registers a thread that waits for the epoll itself.
     pub fn watch(&self, waiter: &'static Waiter) {
         self.lock().watchers.push(waiter);

@@ -10,7 +10,7 @@ use super::members::Members;
 use super::nest::holds;
 use super::{Epoll, Inner, named_again, tell, unname};
 use crate::Result;
-use crate::engine::{HOMES, HomeId};
+use crate::engine::{self, HOMES, HomeId};
 use crate::ffi::events::{self, Mask, Time, Told};
 use crate::table::{self, Object};
 use crate::wait::{OnSignal, Until, Wait, Woke, pollfd};
@@ -67,11 +67,16 @@ pub fn wait(fd: c_int, out: &mut Told<'_>, time: Time, mask: Mask<'_>) -> Result
 /// Polls the contexts where members are at home, and locks the epoll.
 #[inline]
 fn turn(epoll: &'static Epoll) -> MutexGuard<'static, Inner> {
-    // Whoever is told meanwhile leaves it to this thread.
-    epoll.looking.fetch_add(1, Ordering::AcqRel);
+    let others = epoll.awaited.load(Ordering::Acquire) > 0;
+    if others {
+        // They are left asleep: this thread takes what it is about to find.
+        epoll.looking.fetch_add(1, Ordering::AcqRel);
+    }
     epoll.homes().poll();
     let inner = epoll.lock();
-    epoll.looking.fetch_sub(1, Ordering::AcqRel);
+    if others {
+        epoll.looking.fetch_sub(1, Ordering::AcqRel);
+    }
     inner
 }
 
@@ -131,7 +136,7 @@ fn block(
         if !out.is_empty() {
             break Ok(());
         }
-        inner.await_event(waiter);
+        epoll.await_event(&mut inner, waiter);
         drop(inner);
         let mut homes = [HomeId(0); HOMES as usize];
         let mut fds = [pollfd(-1, 0); 2];
@@ -141,7 +146,7 @@ fn block(
             count += 1;
         }
         let fds = fds.get_mut(..count).unwrap_or_default();
-        match wait.step(epoll.homes().list(&mut homes), fds) {
+        match wait.step(epoll.homes().served().list(&mut homes), fds) {
             Ok(Woke::Look) => {}
             Ok(Woke::Descriptor) => {
                 look_all(epoll, fd, out);
@@ -154,6 +159,7 @@ fn block(
                 }
                 break Ok(());
             }
+            Err(Errno::CONNRESET) => engine::abandon(),
             Err(error) => break Err(error),
         }
         if !out.is_empty() {
@@ -161,7 +167,7 @@ fn block(
         }
     };
     let mut inner = epoll.lock();
-    inner.stop_awaiting(waiter);
+    epoll.stop_awaiting(&mut inner, waiter);
     settle(epoll, inner);
     outcome.map(|()| out.len())
 }
