@@ -30,6 +30,7 @@
 
 mod app;
 mod conn;
+mod family;
 mod host;
 mod stream;
 mod world;

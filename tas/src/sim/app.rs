@@ -65,6 +65,10 @@ pub enum Event {
     Updated(ConnName),
     /// The answer to a request for cores.
     Scaled(i32),
+    /// A connection is used by this process, or could not be adopted.
+    Adopted(ConnName, i32),
+    /// Another process uses a connection.
+    Taken(ConnName),
     /// How a connection is doing.
     Info(AppinConnInfo),
 }
@@ -89,13 +93,13 @@ struct Context {
 /// An application.
 pub struct App {
     tenant: TenantId,
-    arena: Arc<Arena>,
-    base: ShmOffset,
-    len: u64,
+    pub(super) arena: Arc<Arena>,
+    pub(super) base: ShmOffset,
+    pub(super) len: u64,
     contexts: Vec<Context>,
-    conns: BTreeMap<ConnName, Conn>,
-    listeners: BTreeMap<ListenerName, u16>,
-    next_name: u64,
+    pub(super) conns: BTreeMap<ConnName, Conn>,
+    pub(super) listeners: BTreeMap<ListenerName, u16>,
+    pub(super) next_name: u64,
     /// The queues from the cores are not read while this is set.
     pub deaf: bool,
     /// Updates are posted to the core that last told of the connection; otherwise to the one that
@@ -395,9 +399,13 @@ impl App {
                 events.extend(self.answer(context, answer));
             }
         }
-        if self.deaf {
-            return;
+        if !self.deaf {
+            self.poll_cores(context, events);
         }
+    }
+
+    /// Looks at the queues from the cores of one context.
+    pub(super) fn poll_cores(&mut self, context: usize, events: &mut Vec<Event>) {
         for core in 0..self.contexts[context].cores.len() {
             while let Some(entry) = self.contexts[context].cores[core].events.pop() {
                 let Ok(ArxMsg::ConnUpdate(news)) = ArxMsg::try_from(entry) else {
@@ -476,7 +484,8 @@ impl App {
             AppinMsg::ListenNewconn(m) => Some(Event::Newconn(ListenerName(m.opaque))),
             AppinMsg::StatusReqScale(m) => Some(Event::Scaled(m.status)),
             AppinMsg::ConnInfo(m) => Some(Event::Info(m)),
-            AppinMsg::ConnAdopted(_) | AppinMsg::ConnTaken(_) => None,
+            AppinMsg::ConnAdopted(m) => self.adopted(&m),
+            AppinMsg::ConnTaken(m) => self.taken(ConnName(m.opaque)),
         }
     }
 
@@ -485,7 +494,12 @@ impl App {
         self.next_name
     }
 
-    fn new_conn(&mut self, context: usize, port: u16, remote: (Ipv4Addr, u16)) -> ConnName {
+    pub(super) fn new_conn(
+        &mut self,
+        context: usize,
+        port: u16,
+        remote: (Ipv4Addr, u16),
+    ) -> ConnName {
         let name = ConnName(self.new_name());
         let mut conn = Conn::new(context);
         conn.local.1 = port;
@@ -494,7 +508,7 @@ impl App {
         name
     }
 
-    fn place(&self, offset: u64) -> ShmOffset {
+    pub(super) fn place(&self, offset: u64) -> ShmOffset {
         self.base.checked_add(offset).unwrap_or(self.base)
     }
 }

@@ -23,6 +23,23 @@ pub(super) struct Place {
     pub remote: (Ipv4Addr, u16),
 }
 
+/// How far a connection is that is taken over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Adopted {
+    pub flow: u32,
+    pub core: u16,
+    pub rx: (ShmOffset, u32),
+    pub tx: (ShmOffset, u32),
+    pub rx_pos: u32,
+    pub rx_used: u32,
+    pub tx_pos: u32,
+    pub tx_used: u32,
+    pub bump_seq: u16,
+    pub rx_closed: bool,
+    pub tx_closed: bool,
+    pub reset: bool,
+}
+
 /// A connection as an application keeps it.
 #[derive(Debug)]
 pub struct Conn {
@@ -48,6 +65,8 @@ pub struct Conn {
     pub timed_out: bool,
     /// A request to move it is under way.
     pub moving: bool,
+    /// Held, and used by another process or none.
+    pub parked: bool,
     /// Number of the next update.
     pub bump_seq: u16,
     /// Bytes received that were not read yet.
@@ -82,6 +101,7 @@ impl Conn {
             reset: false,
             timed_out: false,
             moving: false,
+            parked: false,
             bump_seq: 0,
             readable: 0,
             writable: 0,
@@ -115,11 +135,47 @@ impl Conn {
         }
     }
 
+    /// The same connection where it is held and not used.
+    pub(super) fn parked(&self) -> Conn {
+        Conn {
+            flow: self.flow,
+            local: self.local,
+            remote: self.remote,
+            parked: true,
+            ..Conn::new(self.context)
+        }
+    }
+
+    /// Goes on where another process has stopped.
+    pub(super) fn take_over(&mut self, place: &Adopted) {
+        self.open = true;
+        self.flow = place.flow;
+        self.core = place.core;
+        self.rx = ByteRing::new(place.rx.0, place.rx.1);
+        self.tx = ByteRing::new(place.tx.0, place.tx.1);
+        self.rx_pos = self
+            .rx
+            .advance(place.rx_pos, place.rx.1.saturating_sub(place.rx_used));
+        self.readable = place.rx_used;
+        self.tx_pos = place.tx_pos;
+        self.writable = place.tx.1.saturating_sub(place.tx_used);
+        self.bump_seq = place.bump_seq;
+        self.rx_closed = place.rx_closed;
+        self.tx_closed = place.tx_closed;
+        self.reset = place.reset;
+        for news in std::mem::take(&mut self.early) {
+            self.update(&news);
+        }
+    }
+
     /// Takes an entry from a core.
     ///
     /// # Panics
     /// The entry contradicts what was told before.
     pub(super) fn update(&mut self, news: &ArxConnUpdate) {
+        if self.parked {
+            return;
+        }
         if !self.open {
             // The answer that tells of the connection takes another queue.
             self.early.push(*news);

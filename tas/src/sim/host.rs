@@ -273,6 +273,29 @@ impl Host {
         Ok(app)
     }
 
+    /// An application forks: a child with so many contexts, which has inherited all that its parent
+    /// has.
+    ///
+    /// # Errors
+    /// The service refuses it.
+    pub fn fork(&mut self, parent: &App, contexts: usize) -> io::Result<App> {
+        let who = Newcomer {
+            legacy: false,
+            pid: 0,
+            uid: 0,
+            low_ports: true,
+        };
+        let tenant = self
+            .control
+            .fork(parent.tenant(), who, &parent.inheritance())
+            .ok_or_else(|| io::Error::other("the parent is gone"))?;
+        let mut child = parent.child(tenant);
+        for _ in 0..contexts {
+            child.add_context(&mut self.control, Queues::default())?;
+        }
+        Ok(child)
+    }
+
     /// An application dies.
     pub fn kill(&mut self, app: App) {
         let tenant = app.tenant();

@@ -9,6 +9,7 @@ use tas::types::Micros;
 mod close;
 mod cores;
 mod echo;
+mod family;
 mod hostile;
 mod link;
 mod loss;

@@ -1,0 +1,284 @@
+//! Processes that fork: listeners and connections that several of them hold.
+
+use std::collections::BTreeMap;
+
+use tas::nic::sim::{Path, Random};
+use tas::sim::{App, ConnName, Event, HostConf, HostIndex, ListenerName, Step, World};
+use tas::types::Micros;
+
+use crate::programs::Client;
+use crate::{CLIENT, PORT, SERVER, seeds};
+
+/// A negative errno.
+const EAGAIN: i32 = -11;
+const ENOTCONN: i32 = -107;
+const EALREADY: i32 = -114;
+
+/// A process of the family, which sends back what it reads at once.
+struct Member {
+    app: App,
+    /// Connections that it uses.
+    used: BTreeMap<ConnName, ()>,
+    /// Connections that it holds only.
+    held: Vec<ConnName>,
+    adopting: usize,
+    closing: usize,
+}
+
+impl Member {
+    fn new(app: App) -> Member {
+        let held = app.conns().map(|(name, _)| name).collect();
+        Member {
+            app,
+            used: BTreeMap::new(),
+            held,
+            adopting: 0,
+            closing: 0,
+        }
+    }
+
+    /// Sends back what there is room for. True when both sides are done.
+    fn echo(&mut self, name: ConnName, most: usize) -> (bool, bool) {
+        let conn = self.app.conn(name).expect("used");
+        if conn.moving || !conn.open {
+            return (false, false);
+        }
+        let len = (conn.readable.min(conn.writable) as usize).min(most);
+        let bytes = self.app.receive(name, len);
+        let mut worked = !bytes.is_empty();
+        assert_eq!(self.app.send(name, &bytes), bytes.len(), "there was room");
+        let conn = self.app.conn(name).expect("used");
+        if conn.rx_closed && conn.readable == 0 && !conn.tx_closed && !conn.reset {
+            worked |= self.app.shutdown(name);
+        }
+        let conn = self.app.conn(name).expect("used");
+        let done = conn.reset || (conn.rx_closed && conn.tx_closed && conn.all_acknowledged());
+        (worked, done)
+    }
+}
+
+/// A server that forks: its members pass connections to each other at random.
+struct Family {
+    members: Vec<Member>,
+    listener: ListenerName,
+    random: Random,
+    /// Adoptions of a thousand turns of a member.
+    restless: u32,
+    adoptions: usize,
+    closed: usize,
+}
+
+impl Family {
+    fn new(mut app: App, seed: u64) -> Family {
+        let listener = app.listen(0, PORT, 64);
+        Family {
+            members: vec![Member::new(app)],
+            listener,
+            random: Random::new(seed),
+            restless: 100,
+            adoptions: 0,
+            closed: 0,
+        }
+    }
+
+    fn fork(&mut self, world: &mut World, host: HostIndex, parent: usize) {
+        let child = world
+            .host(host)
+            .fork(&self.members[parent].app, 2)
+            .expect("a child");
+        self.members.push(Member::new(child));
+        let last = self.members.len() - 1;
+        self.members[last].app.watch(0, self.listener, true);
+    }
+
+    /// A process ends without a word.
+    fn kill(&mut self, world: &mut World, host: HostIndex, index: usize) {
+        let member = self.members.swap_remove(index);
+        world.host(host).kill(member.app);
+    }
+
+    fn poll(&mut self) -> bool {
+        let mut worked = false;
+        for index in 0..self.members.len() {
+            worked |= self.poll_member(index);
+        }
+        worked
+    }
+
+    fn poll_member(&mut self, index: usize) -> bool {
+        let listener = self.listener;
+        let member = &mut self.members[index];
+        let events = member.app.poll();
+        let mut worked = !events.is_empty();
+        for event in events {
+            match event {
+                Event::Newconn(_) => {
+                    member.app.accept_now(1, listener);
+                }
+                Event::Accepted(name) => {
+                    member.used.insert(name, ());
+                    // There may be more.
+                    member.app.accept_now(1, listener);
+                }
+                Event::AcceptFailed(_, status) => assert_eq!(status, EAGAIN),
+                Event::Adopted(name, 0) => {
+                    member.adopting -= 1;
+                    member.used.insert(name, ());
+                    self.adoptions += 1;
+                }
+                Event::Adopted(name, status) => {
+                    assert!([EAGAIN, ENOTCONN].contains(&status), "{status}");
+                    member.adopting -= 1;
+                    member.held.push(name);
+                }
+                Event::Taken(name) => {
+                    member.used.remove(&name);
+                    member.held.push(name);
+                }
+                Event::Closed(_, status) => {
+                    assert_eq!(status, 0);
+                    member.closing -= 1;
+                    self.closed += 1;
+                }
+                _ => {}
+            }
+        }
+        if !member.held.is_empty() && self.random.chance(self.restless) {
+            let place = self.random.below(member.held.len() as u64) as usize;
+            let name = member.held.swap_remove(place);
+            member.app.adopt(name, self.random.below(2) as usize);
+            member.adopting += 1;
+            worked = true;
+        }
+        let names: Vec<ConnName> = member.used.keys().copied().collect();
+        for name in names {
+            let most = self.random.between(1, 800) as usize;
+            let (busy, done) = member.echo(name, most);
+            worked |= busy;
+            if done {
+                member.used.remove(&name);
+                member.app.close(name, false);
+                member.closing += 1;
+                worked = true;
+            }
+        }
+        worked
+    }
+}
+
+struct Pair {
+    world: World,
+    there: HostIndex,
+    here: HostIndex,
+    family: Family,
+    client: Client,
+}
+
+impl Pair {
+    fn new(seed: u64, conns: usize, conf: impl Fn(HostConf) -> HostConf) -> Pair {
+        let mut world = World::new(seed);
+        let there = world.add(conf(HostConf::new(SERVER))).unwrap();
+        let here = world.add(conf(HostConf::new(CLIENT))).unwrap();
+        let app = world.host(there).attach(2).unwrap();
+        let family = Family::new(app, seed);
+        let app = world.host(here).attach(2).unwrap();
+        let mut client = Client::new(app, 2, (SERVER.into(), PORT), conns, seed);
+        client.sizes = (20_000, 100_000);
+        let mut pair = Pair {
+            world,
+            there,
+            here,
+            family,
+            client,
+        };
+        pair.family.members[0]
+            .app
+            .watch(0, pair.family.listener, true);
+        pair
+    }
+
+    fn run(&mut self, span: Micros) -> bool {
+        let (family, client) = (&mut self.family, &mut self.client);
+        self.world.run(span, |_, _| {
+            let worked = family.poll() | client.poll();
+            match (client.done(), worked) {
+                (true, _) => Step::Done,
+                (_, true) => Step::Worked,
+                _ => Step::Idle,
+            }
+        })
+    }
+
+    /// All processes end, and nothing is left.
+    fn assert_empty(mut self) {
+        self.world.host(self.here).kill(self.client.app);
+        for member in self.family.members {
+            self.world.host(self.there).kill(member.app);
+        }
+        self.world.rest(Micros::from_millis(600_000));
+        for host in [self.here, self.there] {
+            self.world.host(host).check_empty().unwrap();
+            let counts = self.world.host(host).counts();
+            assert_eq!(counts.listeners, 0);
+            assert!(self.world.host(host).control.tenants().is_empty());
+        }
+    }
+}
+
+fn bad_path(seed: u64) -> Path {
+    if seed.is_multiple_of(2) {
+        return Path {
+            delay: Micros(seed % 30),
+            ..Path::default()
+        };
+    }
+    Path {
+        delay: Micros(20),
+        jitter: Micros(10),
+        loss: 10,
+        duplicate: 10,
+        reorder: 20,
+        reorder_by: Micros(100),
+        ..Path::default()
+    }
+}
+
+/// Four processes take all connections from each other again and again while data flow both ways;
+/// the client sees what it sees of one process.
+#[test]
+fn connections_change_hands_under_traffic() {
+    let mut total = 0;
+    for seed in seeds(40) {
+        let cores = 1 + seed % 3;
+        let mut pair = Pair::new(seed, 12, |conf| {
+            conf.with(format!("--fp-cores-max={cores}"))
+                .with("--fp-no-autoscale")
+        });
+        let path = bad_path(seed);
+        for host in [pair.here, pair.there] {
+            let port = pair.world.host(host).port();
+            pair.world.network.set_path(port, path);
+        }
+        // Some connections are there before the first fork.
+        pair.run(Micros(100));
+        for _ in 0..3 {
+            pair.family.fork(&mut pair.world, pair.there, 0);
+            pair.run(Micros(50));
+        }
+        assert!(
+            pair.run(Micros::from_millis(60_000)),
+            "seed {seed}: stuck with {} adoptions",
+            pair.family.adoptions
+        );
+        assert_eq!(
+            (pair.client.finished, pair.client.resets),
+            (12, 0),
+            "seed {seed}"
+        );
+        let adoptions = pair.family.adoptions;
+        assert!(adoptions > 10, "seed {seed}: {adoptions} adoptions");
+        total += adoptions;
+        pair.assert_empty();
+    }
+    println!("{total} adoptions");
+}
