@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tas::nic::sim::{Path, Random, Steering};
-use tas::sim::{Event, HostConf, HostIndex, Queues};
+use tas::sim::{Event, HostConf, HostIndex, Queues, World};
 use tas::types::Micros;
 use tas_abi::appif::{AppoutMsg, AppoutReqScale};
 use tas_wire::{FlowTuple, Packet, SeqNum, Verify};
@@ -28,13 +28,13 @@ fn random_port(random: &mut Random, mut conf: HostConf) -> HostConf {
     conf
 }
 
-fn scale(pair: &mut Pair, host: HostIndex, cores: u32) {
-    // Through an application that does nothing else.
-    let mut app = pair.world.host(host).attach(1).unwrap();
+/// Asks for a number of cores through an application that does nothing else.
+pub fn scale(world: &mut World, host: HostIndex, cores: u32) {
+    let mut app = world.host(host).attach(1).unwrap();
     app.request(0, AppoutMsg::ReqScale(AppoutReqScale { num_cores: cores }));
-    pair.world.turn();
+    world.turn();
     assert!(app.poll().contains(&Event::Scaled(0)));
-    pair.world.host(host).kill(app);
+    world.host(host).kill(app);
 }
 
 /// What each sender has sent so far.
@@ -111,7 +111,7 @@ fn transfer_while_scaling(seed: u64, path: Path, follows: bool, stalls: u32) {
     let mut rounds = 0;
     while !client.done() {
         for host in [pair.here, pair.there] {
-            scale(&mut pair, host, random.between(1, cores) as u32);
+            scale(&mut pair.world, host, random.between(1, cores) as u32);
         }
         client.app.deaf = !ideal && random.chance(200);
         let span = Micros(random.between(1, most));

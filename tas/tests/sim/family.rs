@@ -6,13 +6,13 @@ use tas::nic::sim::{Path, Random};
 use tas::sim::{App, ConnName, Event, HostConf, HostIndex, ListenerName, Step, World};
 use tas::types::Micros;
 
+use crate::cores::scale;
 use crate::programs::Client;
 use crate::{CLIENT, PORT, SERVER, seeds};
 
 /// A negative errno.
 const EAGAIN: i32 = -11;
 const ENOTCONN: i32 = -107;
-const EALREADY: i32 = -114;
 
 /// A process of the family, which sends back what it reads at once.
 struct Member {
@@ -81,14 +81,16 @@ impl Family {
         }
     }
 
-    fn fork(&mut self, world: &mut World, host: HostIndex, parent: usize) {
+    fn fork(&mut self, world: &mut World, host: HostIndex, parent: usize, accepts: bool) {
         let child = world
             .host(host)
             .fork(&self.members[parent].app, 2)
             .expect("a child");
         self.members.push(Member::new(child));
         let last = self.members.len() - 1;
-        self.members[last].app.watch(0, self.listener, true);
+        if accepts {
+            self.members[last].app.watch(0, self.listener, true);
+        }
     }
 
     /// A process ends without a word.
@@ -247,7 +249,6 @@ fn bad_path(seed: u64) -> Path {
 /// the client sees what it sees of one process.
 #[test]
 fn connections_change_hands_under_traffic() {
-    let mut total = 0;
     for seed in seeds(40) {
         let cores = 1 + seed % 3;
         let mut pair = Pair::new(seed, 12, |conf| {
@@ -262,7 +263,7 @@ fn connections_change_hands_under_traffic() {
         // Some connections are there before the first fork.
         pair.run(Micros(100));
         for _ in 0..3 {
-            pair.family.fork(&mut pair.world, pair.there, 0);
+            pair.family.fork(&mut pair.world, pair.there, 0, true);
             pair.run(Micros(50));
         }
         assert!(
@@ -277,8 +278,46 @@ fn connections_change_hands_under_traffic() {
         );
         let adoptions = pair.family.adoptions;
         assert!(adoptions > 10, "seed {seed}: {adoptions} adoptions");
-        total += adoptions;
+
         pair.assert_empty();
     }
-    println!("{total} adoptions");
+}
+
+/// The same, with processes that fork and die, and flows that change their core.
+#[test]
+fn processes_come_and_go_under_traffic() {
+    for seed in seeds(40) {
+        let cores = 1 + seed % 3;
+        let mut random = Random::new(seed);
+        let mut pair = Pair::new(seed, 12, |conf| {
+            conf.with(format!("--fp-cores-max={cores}"))
+                .with("--fp-no-autoscale")
+        });
+        let path = bad_path(seed);
+        for host in [pair.here, pair.there] {
+            let port = pair.world.host(host).port();
+            pair.world.network.set_path(port, path);
+        }
+        pair.run(Micros(100));
+        let mut rounds = 0;
+        while !pair.client.done() {
+            let members = pair.family.members.len() as u64;
+            // The first process, which accepts, holds all connections for those that are killed.
+            let any = random.below(members) as usize;
+            if members > 5 || (members > 1 && random.chance(300)) {
+                let victim = 1 + random.below(members - 1) as usize;
+                pair.family.kill(&mut pair.world, pair.there, victim);
+            } else {
+                pair.family.fork(&mut pair.world, pair.there, any, false);
+            }
+            scale(&mut pair.world, pair.there, random.between(1, cores) as u32);
+            let span = Micros(random.between(20, 3000));
+            pair.run(span);
+            rounds += 1;
+            assert!(rounds < 100_000, "seed {seed}: stuck");
+        }
+        let (finished, resets) = (pair.client.finished, pair.client.resets);
+        assert_eq!((finished, resets), (12, 0), "seed {seed}");
+        pair.assert_empty();
+    }
 }
