@@ -477,12 +477,21 @@ impl<Q: NicQueue> Core<Q> {
     #[inline]
     pub(super) fn bump_or_look_again(&mut self, update: &Early) -> Order {
         match self.bump(update) {
-            Order::Unknown if !self.in_message => {
-                self.take_up_to(usize::MAX);
-                self.bump(update)
-            }
+            Order::Unknown if !self.in_message => self.look_again(update),
             order => order,
         }
+    }
+
+    #[cold]
+    fn look_again(&mut self, update: &Early) -> Order {
+        // One by one: the next message may take the flow away again.
+        while self.take_up_to(1) {
+            let order = self.bump(update);
+            if order != Order::Unknown {
+                return order;
+            }
+        }
+        Order::Unknown
     }
 
     /// Keeps an update that came before its turn, unless its context has so many already.
@@ -509,7 +518,8 @@ impl<Q: NicQueue> Core<Q> {
                 self.take_entries(index, ENTRIES_MAX);
             }
         }
-        self.retry_early();
+        // They wait in the order in which they came, which need not be theirs.
+        while self.retry_early() {}
     }
 
     /// Tries again the updates that came before their turn.

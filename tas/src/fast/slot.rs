@@ -99,6 +99,11 @@ impl AppState {
         matches!(self.owner, Owner::Context | Owner::Moving)
     }
 
+    /// No application has it, but one may come.
+    pub fn awaits_user(&self) -> bool {
+        matches!(self.owner, Owner::Backlog | Owner::Parked)
+    }
+
     /// Gives the flow to a context.
     pub fn attach(&mut self, context: ContextId) {
         self.context = context.0;

@@ -165,12 +165,21 @@ impl<Q: NicQueue> Core<Q> {
 
     /// An update that was posted to another core.
     fn forwarded(&mut self, update: Early) {
-        let order = self.bump_or_look_again(&update);
-        if order == Order::Unknown {
-            self.counters.app_stale_entries.add(1);
-        } else if order == Order::TooEarly {
-            self.keep_early(&update, EARLY_MAIL_MAX);
+        match self.bump_or_look_again(&update) {
+            Order::Taken => {}
+            Order::Unknown if !self.leaves_without_user(update.flow) => {
+                self.counters.app_stale_entries.add(1);
+            }
+            Order::Unknown | Order::TooEarly => self.keep_early(&update, EARLY_MAIL_MAX),
         }
+    }
+
+    /// A flow is nobody's as far as this core knows, but is about to leave: its next core may have
+    /// been told whose it is.
+    fn leaves_without_user(&mut self, id: FlowId) -> bool {
+        let in_round = self.in_round();
+        let flow = self.shared.flows.get(&mut self.token, id.0);
+        in_round && flow.is_some_and(|(_, slot)| slot.app.installed && slot.app.awaits_user())
     }
 
     /// Passes an update for a flow of another core on.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tas::nic::sim::{Path, Random};
-use tas::sim::{App, ConnName, Event, HostConf, HostIndex, ListenerName, Step, World};
+use tas::sim::{App, ConnName, Event, HostConf, HostIndex, ListenerName, Step, Stream, World};
 use tas::types::Micros;
 
 use crate::cores::scale;
@@ -319,5 +319,130 @@ fn processes_come_and_go_under_traffic() {
         let (finished, resets) = (pair.client.finished, pair.client.resets);
         assert_eq!((finished, resets), (12, 0), "seed {seed}");
         pair.assert_empty();
+    }
+}
+
+/// A connection between two processes of which one is a family. Both directions carry streams of
+/// their own, and whoever has the baton goes on with them.
+struct Talk {
+    name: ConnName,
+    rx: Stream,
+    tx: Stream,
+    /// The member that has the baton.
+    holder: usize,
+}
+
+impl Talk {
+    /// Reads and sends a little; nothing while the connection is not there yet.
+    fn go_on(&mut self, app: &mut App, random: &mut Random) -> bool {
+        let Some(conn) = app.conn(self.name).filter(|conn| conn.open) else {
+            return false;
+        };
+        let writable = conn.writable as usize;
+        let bytes = app.receive(self.name, random.between(1, 2000) as usize);
+        if let Err(error) = self.rx.check(&bytes) {
+            panic!("{error}");
+        }
+        let len = (random.between(1, 2000) as usize).min(writable);
+        let sent = app.send(self.name, &self.tx.peek(len));
+        self.tx.advance(sent);
+        sent > 0 || !bytes.is_empty()
+    }
+}
+
+/// Whoever passes the baton does nothing more with the connection. It has posted all, and may
+/// never look at its queues again; the next one goes on exactly there.
+#[test]
+fn a_baton_goes_round() {
+    for seed in seeds(40) {
+        let mut random = Random::new(seed);
+        let cores = 1 + seed % 3;
+        let mut world = World::new(seed);
+        let conf = |ip| {
+            let mut conf = HostConf::new(ip)
+                .with(format!("--fp-cores-max={cores}"))
+                .with("--fp-no-autoscale");
+            conf.stalls = 20;
+            conf.stall = Micros(30);
+            conf
+        };
+        let there = world.add(conf(SERVER)).unwrap();
+        let here = world.add(conf(CLIENT)).unwrap();
+        let mut server = world.host(there).attach(2).unwrap();
+        let mut peer = world.host(here).attach(1).unwrap();
+        let listener = server.listen(0, PORT, 8);
+        let name = server.accept(0, listener);
+        let peer_name = peer.open(0, SERVER.into(), PORT);
+        world.run(Micros(1000), |_, _| {
+            server.poll();
+            peer.poll();
+            Step::Idle
+        });
+        let mut members = vec![server];
+        for _ in 0..2 {
+            members.push(world.host(there).fork(&members[0], 2).unwrap());
+        }
+        let mut talk = Talk {
+            name,
+            rx: Stream::new(1),
+            tx: Stream::new(2),
+            holder: 0,
+        };
+        let mut back = Talk {
+            name: peer_name,
+            rx: Stream::new(2),
+            tx: Stream::new(1),
+            holder: 0,
+        };
+        let mut passed = 0;
+        let mut turns = 0;
+        while passed < 100 {
+            turns += 1;
+            assert!(turns < 1_000_000, "seed {seed}: stuck after {passed}");
+            if random.chance(2) {
+                scale(&mut world, there, random.between(1, cores) as u32);
+            }
+            world.turn();
+            world.pass(true, Micros(u64::MAX));
+            peer.poll();
+            back.go_on(&mut peer, &mut random);
+            for (index, member) in members.iter_mut().enumerate() {
+                if index != talk.holder {
+                    // It hardly ever looks.
+                    member.deaf = !random.chance(20);
+                }
+                for event in member.poll() {
+                    if let Event::Adopted(_, EAGAIN) = event {
+                        member.adopt(name, 0);
+                    }
+                }
+            }
+            let holder = &mut members[talk.holder];
+            holder.deaf = false;
+            talk.go_on(holder, &mut random);
+            let all_posted = !holder.flush_conn(name);
+            let open = holder.conn(name).is_some_and(|conn| conn.open);
+            if open && all_posted && random.chance(100) {
+                talk.holder = (talk.holder + random.between(1, 2) as usize) % members.len();
+                let next = &mut members[talk.holder];
+                // It may not have been told yet that it was taken away.
+                while next.conn(name).is_some_and(|conn| conn.open) {
+                    world.turn();
+                    world.pass(true, Micros(u64::MAX));
+                    next.poll();
+                }
+                next.adopt(name, random.below(2) as usize);
+                passed += 1;
+            }
+        }
+        assert!(talk.rx.position() > 0 && back.rx.position() > 0);
+        for member in members {
+            world.host(there).kill(member);
+        }
+        world.host(here).kill(peer);
+        world.rest(Micros::from_millis(600_000));
+        for host in [there, here] {
+            world.host(host).check_empty().unwrap();
+        }
     }
 }
