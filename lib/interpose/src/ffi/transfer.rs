@@ -140,7 +140,7 @@ fn to_pipe(from: c_int, pipe: c_int, len: usize, nonblock: bool) -> ssize_t {
         if seen <= 0 {
             return seen;
         }
-        let written = real::write(pipe, place, seen as usize);
+        let written = pass_to(pipe, piece.get(..seen as usize).unwrap_or(&piece));
         if written <= 0 {
             return written;
         }
@@ -188,26 +188,61 @@ fn from_pipe(pipe: c_int, to: c_int, len: usize, nonblock: bool, more: bool) -> 
     }
 }
 
+/// Both ends of a pipe that is only there for a call.
+struct Passage {
+    out: c_int,
+    into: c_int,
+}
+
+impl Passage {
+    fn new() -> Option<Passage> {
+        let mut ends = [-1; 2];
+        // SAFETY: room for two descriptors, which `drop` closes.
+        let made = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) };
+        let [out, into] = ends;
+        (made == 0).then_some(Passage { out, into })
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        let why = errno();
+        for end in [self.out, self.into] {
+            // SAFETY: made in `new`, and nobody else's.
+            unsafe { real::close(end) };
+        }
+        set_errno(why);
+    }
+}
+
+/// Gives a pipe as much as it has room for. Writing would wait for room for all
+/// of it, unless the pipe itself does not block.
+fn pass_to(pipe: c_int, piece: &[u8]) -> ssize_t {
+    let Some(passage) = Passage::new() else {
+        return -1;
+    };
+    // SAFETY: live descriptors, and a live buffer with its length.
+    unsafe {
+        let there = real::write(passage.into, piece.as_ptr().cast(), piece.len());
+        if there <= 0 {
+            return there;
+        }
+        let null = std::ptr::null_mut();
+        let flags = libc::SPLICE_F_NONBLOCK;
+        real::splice(passage.out, null, pipe, null, there as usize, flags)
+    }
+}
+
 /// Reads what a pipe holds without taking it.
 fn look_into(pipe: c_int, piece: &mut [u8]) -> Option<usize> {
-    let mut ends = [-1; 2];
-    // SAFETY: room for two descriptors, which are closed below.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } != 0 {
-        return None;
-    }
+    let passage = Passage::new()?;
     // SAFETY: live descriptors, and a live buffer with its length.
     let seen = unsafe {
-        let there = libc::tee(pipe, ends[1], piece.len(), libc::SPLICE_F_NONBLOCK);
+        let there = libc::tee(pipe, passage.into, piece.len(), libc::SPLICE_F_NONBLOCK);
         match there {
-            1.. => real::read(ends[0], piece.as_mut_ptr().cast(), there as usize),
+            1.. => real::read(passage.out, piece.as_mut_ptr().cast(), there as usize),
             _ => there,
         }
     };
-    let why = errno();
-    for end in ends {
-        // SAFETY: made above, and nobody else's.
-        unsafe { real::close(end) };
-    }
-    set_errno(why);
     usize::try_from(seen).ok()
 }
