@@ -214,6 +214,8 @@ impl<Q: NicQueue> Core<Q> {
         app.ack_queued = false;
         app.send_queued = false;
         app.notice_queued = false;
+        // At once: the new core may be asked to close the flow before it looks at its mail.
+        app.moved = true;
         let told = app.is_used() && app.mute == 0;
         if told && let Some(context) = self.contexts.get(app.context()) {
             let position = context.events.position();
@@ -255,7 +257,6 @@ impl<Q: NicQueue> Core<Q> {
         let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
             return;
         };
-        slot.app.moved = true;
         if !slot.app.ended {
             let deadline = deadline(st, slot);
             self.schedule.arm(id, &mut slot.app, deadline);
