@@ -3,6 +3,7 @@
 use std::ffi::{c_int, c_ulong};
 
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
+use tas_sockets::ffi::user::is_address;
 
 use super::entry::by_descriptor;
 use super::uncancelled;
@@ -50,7 +51,8 @@ pub(super) unsafe extern "C-unwind" fn epoll_create(size: c_int) -> c_int {
 /// # Safety
 /// As for `poll`.
 pub(super) unsafe fn any_polled(fds: *const pollfd, count: nfds_t) -> bool {
-    if !sockets::any() || fds.is_null() {
+    // The kernel says EFAULT.
+    if !sockets::any() || !is_address(fds.cast()) {
         return false;
     }
     (0..count as usize).any(|at| {
@@ -71,22 +73,24 @@ pub(super) unsafe fn any_selected(count: c_int, sets: [*const fd_set; 3]) -> boo
     }
     const BITS: usize = c_ulong::BITS as usize;
     let count = count as usize;
-    sets.into_iter().filter(|set| !set.is_null()).any(|set| {
-        let words: *const c_ulong = set.cast();
-        (0..count.div_ceil(BITS)).any(|at| {
-            // SAFETY: the sets have `count` bits; programs with more than
-            // FD_SETSIZE descriptors allocate longer ones.
-            let mut word = unsafe { words.add(at).read() };
-            while word != 0 {
-                let fd = at * BITS + word.trailing_zeros() as usize;
-                if fd < count && sockets::is_ours(fd as c_int) {
-                    return true;
+    sets.into_iter()
+        .filter(|set| is_address(set.cast()))
+        .any(|set| {
+            let words: *const c_ulong = set.cast();
+            (0..count.div_ceil(BITS)).any(|at| {
+                // SAFETY: the sets have `count` bits; programs with more than
+                // FD_SETSIZE descriptors allocate longer ones.
+                let mut word = unsafe { words.add(at).read() };
+                while word != 0 {
+                    let fd = at * BITS + word.trailing_zeros() as usize;
+                    if fd < count && sockets::is_ours(fd as c_int) {
+                        return true;
+                    }
+                    word &= word - 1;
                 }
-                word &= word - 1;
-            }
-            false
+                false
+            })
         })
-    })
 }
 
 /// # Safety
