@@ -76,6 +76,14 @@ counters! {
     ecn_echoes,
     /// Retransmission timeouts.
     timeouts,
+    /// Losses that acknowledgements told of, each of one segment or of several at once.
+    recoveries,
+    /// Recoveries that were taken back, since nothing had been lost.
+    recoveries_undone,
+    /// Probes of the last data outstanding, to learn whether it was lost.
+    tail_probes,
+    /// Segments received with selective acknowledgements that make no sense.
+    bad_sacks,
     /// Frames passed to the slow path.
     to_slow,
     /// Frames dropped because the slow path's queue was full.

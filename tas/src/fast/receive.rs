@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use tas_shm::{OwnerToken, ShmOffset};
-use tas_wire::{FlowTuple, Packet, PlainSegment, TcpPacket, Verify};
+use tas_wire::{FlowTuple, Packet, PlainSegment, SackBlocks, TcpPacket, Verify};
 
 use super::counters::CoreCounters;
 use super::slot::Owner;
@@ -11,7 +11,7 @@ use super::steer::{Stray, Strays};
 use super::tx::TxRing;
 use super::{Core, Flows};
 use crate::nic::{BURST, Frame, Frames, NicQueue, RxChecksum};
-use crate::proto::{End, Flow, Notice, Received, Segment};
+use crate::proto::{End, Flow, Notice, Received, Segment, Signs};
 use crate::types::{FlowId, Micros};
 
 /// Bursts in one turn.
@@ -93,7 +93,7 @@ impl Arrival {
         segment.window = plain.window;
         segment.timestamps = plain.timestamps;
         segment.ce = plain.ecn == tas_wire::Ecn::Ce;
-        segment.dsack = false;
+        segment.sack = false;
         segment.len = plain.payload_len.into();
         self.tuple = plain.tuple;
         self.hash = plain.tuple.hash();
@@ -254,7 +254,13 @@ impl<Q: NicQueue> Core<Q> {
             Some(_) => self.lookup(&tuple, hash),
             None => None,
         };
-        flow.is_some_and(|flow| self.segment(flow, &segment, payload))
+        let Some(flow) = flow else {
+            return false;
+        };
+        if segment.sack {
+            return self.segment(flow, &segment, &sacks_of(frame), payload);
+        }
+        self.segment(flow, &segment, &SackBlocks::NONE, payload)
     }
 
     /// A frame that the slow path found to belong to an installed flow. It is dropped if that
@@ -266,7 +272,8 @@ impl<Q: NicQueue> Core<Q> {
         let tuple = packet.tuple();
         let hash = tuple.hash();
         if let Some(flow) = self.lookup(&tuple, hash) {
-            self.segment(flow, &Segment::from(&packet), packet.payload);
+            let sacks = &packet.options.sack;
+            self.segment(flow, &Segment::from(&packet), sacks, packet.payload);
         } else if let Stray::Park(_) = self.stray(&tuple, hash, None) {
             self.parked_bytes.push(frame.into());
         }
@@ -345,7 +352,13 @@ impl<Q: NicQueue> Core<Q> {
 
     /// Gives a segment to its flow and does what the flow says; `payload` begins with the
     /// segment's data. False when the flow has ended and the segment is the slow path's.
-    fn segment(&mut self, id: FlowId, segment: &Segment, payload: &[u8]) -> bool {
+    fn segment(
+        &mut self,
+        id: FlowId,
+        segment: &Segment,
+        sacks: &SackBlocks,
+        payload: &[u8],
+    ) -> bool {
         let shared = &self.shared;
         let Some((st, slot)) = shared.flows.get(&mut self.token, id.0) else {
             return false;
@@ -365,9 +378,12 @@ impl<Q: NicQueue> Core<Q> {
         };
         self.tx.trace.segment(id, flow.st, segment);
         let mut received = Received::default();
-        flow.take_segment(segment, &shared.params, self.now, &mut received);
-        if received.loss {
-            self.tx.trace.retransmit(id, flow.st);
+        flow.take_segment(segment, sacks, &shared.params, self.now, &mut received);
+        if !received.signs.is_empty() {
+            if received.signs.contains(Signs::LOSS) {
+                self.tx.trace.retransmit(id, flow.st);
+            }
+            count_signs(&self.counters, received.signs);
         }
         let deadline = flow.deadline();
 
@@ -456,6 +472,7 @@ impl<Q: NicQueue> Core<Q> {
             if outcome.send {
                 self.schedule.send(id, &mut slot.app);
             }
+            count_signs(&self.counters, outcome.signs);
             if outcome.retransmit {
                 self.tx.trace.retransmit(id, flow.st);
                 self.counters.timeouts.add(1);
@@ -496,6 +513,30 @@ fn is_flow_of(flows: &Flows, token: &mut OwnerToken, flow: FlowId, tuple: &FlowT
             && st.remote_port.get() == tuple.remote_port
             && st.local_port.get() == tuple.local_port
     })
+}
+
+/// The SACK blocks of a frame that is known to be a TCP segment.
+#[cold]
+fn sacks_of(frame: &[u8]) -> SackBlocks {
+    match tas_wire::parse_with(frame, Verify::NONE) {
+        Ok(Packet::Tcp(packet)) => packet.options.sack,
+        _ => SackBlocks::NONE,
+    }
+}
+
+#[cold]
+fn count_signs(counters: &CoreCounters, signs: Signs) {
+    let counted = [
+        (Signs::LOSS, &counters.recoveries),
+        (Signs::SPURIOUS, &counters.recoveries_undone),
+        (Signs::PROBE, &counters.tail_probes),
+        (Signs::BAD_SACK, &counters.bad_sacks),
+    ];
+    for (sign, counter) in counted {
+        if signs.contains(sign) {
+            counter.add(1);
+        }
+    }
 }
 
 #[inline]

@@ -73,7 +73,7 @@ const SEGMENT: Segment = Segment {
     window: 3,
     timestamps: None,
     ce: false,
-    dsack: false,
+    sack: false,
     len: 10,
 };
 

@@ -1,12 +1,12 @@
 //! The acknowledgment and window of a segment (RFC 9293 §3.10.7.4, RFC 5681, RFC 6582).
 
-use tas_wire::{SeqNum, TcpFlags};
+use tas_wire::{SackBlocks, SeqNum, TcpFlags};
 
 use super::cc::{self, Sample};
 use super::ext::{Keeper, Recovery, RexmitMode};
 use super::flow::{Flow, ring_add};
 use super::state::{Event, State};
-use super::types::{End, Received, Segment, TcpParams};
+use super::types::{End, Received, Segment, Signs, TcpParams};
 use crate::types::Micros;
 
 /// Duplicate ACKs that tell of a loss (RFC 5681 §3.2).
@@ -18,6 +18,7 @@ impl Flow<'_> {
     pub(super) fn process_ack(
         &mut self,
         seg: &Segment,
+        sacks: &SackBlocks,
         params: &TcpParams,
         now: Micros,
         out: &mut Received,
@@ -27,20 +28,17 @@ impl Flow<'_> {
         if acked > self.snd_max().since(una) {
             return; // An old duplicate.
         }
-        if seg.dsack {
-            self.note_spurious();
-        }
         if acked == 0 {
             if seg.len == 0 && self.ext.keeper == Keeper::Watching {
                 self.ext.liveness.heard = true;
             }
-            if seg.len == 0 && self.st.tx_sent > 0 {
-                self.note_duplicate(seg, params, now, out);
+            if seg.sack || (seg.len == 0 && self.expects_acks()) {
+                self.on_no_progress(seg, sacks, params, now, out);
             }
             self.update_window(seg, 0);
         } else {
             self.update_window(seg, acked);
-            self.on_progress(seg, acked, params, now, out);
+            self.on_progress(seg, sacks, acked, params, now, out);
         }
         self.arm(params, now);
     }
@@ -72,6 +70,7 @@ impl Flow<'_> {
     fn on_progress(
         &mut self,
         seg: &Segment,
+        sacks: &SackBlocks,
         acked: u32,
         params: &TcpParams,
         now: Micros,
@@ -100,13 +99,14 @@ impl Flow<'_> {
             self.ext.rtt.ease_off(self.ext.retries);
             self.ext.retries = 0;
         }
-        self.ext.rexmit_head = false;
+        self.ext.rexmit_due = false;
         if self.ext.timing && seg.ack.ge(SeqNum(self.ext.rtt_seq)) {
             self.ext.timing = false;
             self.ext.rtt.sample(now.since(self.ext.rtt_at.into()));
             self.st.rtt_est = self.ext.rtt.srtt_us();
         }
-        let restart = self.ext.recovery == Recovery::None || self.recover(seg, acked, now);
+        let restart = (self.ext.recovery == Recovery::None && !seg.sack)
+            || self.recover(seg, sacks, acked, params, now, out);
         if self.st.tx_sent > 0 && restart {
             // RFC 6298 §5.3; §5.2 is in `arm`.
             self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
@@ -123,13 +123,24 @@ impl Flow<'_> {
 
     /// An ACK during loss recovery. Returns whether the retransmission timer restarts.
     #[cold]
-    fn recover(&mut self, seg: &Segment, acked: u32, now: Micros) -> bool {
+    fn recover(
+        &mut self,
+        seg: &Segment,
+        sacks: &SackBlocks,
+        acked: u32,
+        params: &TcpParams,
+        now: Micros,
+        out: &mut Received,
+    ) -> bool {
+        if self.ext.sack {
+            return self.on_sack(seg, sacks, acked, params, now, &mut out.signs);
+        }
         let complete = seg.ack.ge(SeqNum(self.ext.recover));
         let restart = match self.ext.recovery {
             // RFC 6582 §3.2 step 3, a partial ACK: the next segment is lost too. Only the first
             // restarts the timer (the impatient variant).
             Recovery::Fast if !complete => {
-                self.ext.rexmit_head = true;
+                self.ext.rexmit_due = true;
                 !std::mem::replace(&mut self.ext.partial_acked, true)
             }
             Recovery::Timeout => {
@@ -151,7 +162,7 @@ impl Flow<'_> {
     /// a sample in spite of Karn (RFC 7323 §4.1): of the last one exactly, which was at least a
     /// shortest timeout after the one before, or of an earlier one by the timestamps' ticks. The
     /// timeout was too short then, and without the sample would stay so.
-    fn sample_retransmission(&mut self, seg: &Segment, now: Micros) {
+    pub(super) fn sample_retransmission(&mut self, seg: &Segment, now: Micros) {
         let sent = Micros::from(self.ext.rexmit_at);
         if sent == Micros(0) {
             return;
@@ -166,19 +177,34 @@ impl Flow<'_> {
         }
     }
 
-    /// A segment arrived twice: the timeout, if there was one, told of no loss (RFC 2883 §5.2,
-    /// RFC 3708). Peers that delay ACKs for longer than our timeout cause such.
+    /// ACKs mean something even if they acknowledge nothing new.
+    #[inline]
+    fn expects_acks(&self) -> bool {
+        self.st.tx_sent > 0 || self.ext.recovery != Recovery::None
+    }
+
+    /// A segment that acknowledges nothing new.
     #[cold]
-    fn note_spurious(&mut self) {
-        if self.ext.recovery == Recovery::Timeout && self.ext.timed_out {
-            self.ext.timed_out = false;
-            self.st.cnt_tx_drops = self.st.cnt_tx_drops.saturating_sub(1);
+    fn on_no_progress(
+        &mut self,
+        seg: &Segment,
+        sacks: &SackBlocks,
+        params: &TcpParams,
+        now: Micros,
+        out: &mut Received,
+    ) {
+        if !self.ext.sack {
+            if seg.len == 0 {
+                self.note_duplicate(seg, params, now, out);
+            }
+        } else if seg.sack || self.ext.recovery != Recovery::None {
+            self.update_window(seg, 0);
+            self.on_sack(seg, sacks, 0, params, now, &mut out.signs);
         }
     }
 
-    /// A segment that acknowledges nothing new and carries no data, while something is
-    /// outstanding.
-    #[cold]
+    /// Without SACK: a segment that acknowledges nothing new and carries no data, while something
+    /// is outstanding.
     fn note_duplicate(
         &mut self,
         seg: &Segment,
@@ -187,7 +213,8 @@ impl Flow<'_> {
         out: &mut Received,
     ) {
         // RFC 5681 §2.
-        if seg.flags.contains(TcpFlags::FIN) || self.scaled(seg) != self.ext.last_wnd {
+        let changes = seg.flags.contains(TcpFlags::FIN) || self.scaled(seg) != self.ext.last_wnd;
+        if changes || self.st.tx_sent == 0 {
             return;
         }
         self.st.rx_dupack_cnt = self.st.rx_dupack_cnt.saturating_add(1);
@@ -200,11 +227,11 @@ impl Flow<'_> {
         self.ext.recovery = Recovery::Fast;
         self.ext.recover = self.ext.snd_max;
         self.ext.partial_acked = false;
-        self.ext.rexmit_head = true;
+        self.ext.rexmit_due = true;
         self.ext.timing = false; // Karn.
         self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
-        self.st.cnt_tx_drops = self.st.cnt_tx_drops.saturating_add(1);
-        out.loss = true;
+        self.reduce(params, now);
+        out.signs.add(Signs::LOSS);
     }
 
     /// Everything is acknowledged, our FIN too.
@@ -253,7 +280,7 @@ impl Flow<'_> {
 
     /// Ends a control interval: the counters become a new rate.
     #[cold]
-    fn end_interval(&mut self, params: &TcpParams, now: Micros) {
+    pub(super) fn end_interval(&mut self, params: &TcpParams, now: Micros) {
         let interval = now.since(self.ext.cc_start.into()).0;
         let sample = Sample {
             acked_bytes: self.st.cnt_rx_ack_bytes,
@@ -281,6 +308,7 @@ impl Flow<'_> {
         self.ext.cc_start = now.into();
         self.ext.cc_next = (now + params.cc.interval(rtt)).into();
         self.ext.timed_out = false;
+        self.ext.cc_reacted = false;
         self.ext.backlogged = false;
         self.st.cnt_rx_ack_bytes = 0;
         self.st.cnt_rx_ecn_bytes = 0;

@@ -6,8 +6,10 @@ use super::cc::CcState;
 use super::liveness::Liveness;
 use super::patience::Patience;
 use super::ranges::Ranges;
+use super::recovery::Loss;
 use super::rtt::RttEstimator;
 use super::sack::Duplicate;
+use super::scoreboard::Scoreboard;
 use super::state::State;
 use crate::types::Micros;
 
@@ -29,8 +31,8 @@ pub struct FlowExt {
     pub(super) ack_due: bool,
     /// DCTCP.CE: the last data came marked (RFC 8257 §3.2).
     pub(super) ce: bool,
-    /// Retransmit the first segment outstanding.
-    pub(super) rexmit_head: bool,
+    /// There is something to send again.
+    pub(super) rexmit_due: bool,
     /// Probe the closed window.
     pub(super) probe: bool,
     pub(super) recovery: Recovery,
@@ -91,14 +93,16 @@ pub struct FlowExt {
     // From here on: what is rare.
     /// Recovery ends when this is acknowledged.
     pub(super) recover: u32,
-    /// After a timeout: when the first segment outstanding was sent again; 0 = not to be timed.
+    /// After a timeout or probe: when what it was for was sent again; 0 = not to be timed.
     pub(super) rexmit_at: Micros0,
-    /// After a timeout: what may be outstanding, bytes.
+    /// In recovery after a timeout, or by SACK: what may be under way, bytes.
     pub(super) rexmit_wnd: u32,
     /// A partial ACK came in this recovery.
     pub(super) partial_acked: bool,
     /// A retransmission timeout in this control interval.
     pub(super) timed_out: bool,
+    /// This control interval began with the reaction to a loss.
+    pub(super) cc_reacted: bool,
     /// Both sides agreed on SACK.
     pub(super) sack: bool,
     /// Challenge ACKs sent in `challenge_epoch`.
@@ -117,6 +121,10 @@ pub struct FlowExt {
     pub(super) duplicate: Duplicate,
     /// Out-of-order data.
     pub(super) ranges: Ranges,
+    /// Loss recovery by SACK.
+    pub(super) loss: Loss,
+    /// What the peer has reported; meaningful unless `recovery` is none.
+    pub(super) board: Scoreboard,
 }
 
 /// What an ordinary segment touches is one cache line.
@@ -149,30 +157,38 @@ impl FlowExt {
     }
 }
 
-/// Loss recovery under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+/// Loss recovery under way. From [`Recovery::Sack`] on, what may be under way is limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, FromZeros)]
 #[repr(u8)]
 pub(super) enum Recovery {
     /// None.
     #[default]
     None,
-    /// Fast recovery (RFC 6582).
+    /// Something is missing, but may only be late (RFC 8985 §6.2).
+    Disorder,
+    /// The tail is being probed (RFC 8985 §7).
+    Probe,
+    /// Fast recovery without SACK (RFC 6582).
     Fast,
-    /// Going back after a timeout.
+    /// Fast recovery with SACK (RFC 6675).
+    Sack,
+    /// All that is not acknowledged was lost.
     Timeout,
 }
 
 /// What the retransmission timer is used for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, FromZeros)]
 #[repr(u8)]
 pub(super) enum RexmitMode {
     /// Not running.
     #[default]
     Off,
-    /// Something is outstanding (RFC 6298).
-    Retransmit,
     /// The window is closed or too small (RFC 9293 §3.8.6.1).
     Persist,
+    /// Something is outstanding (RFC 6298).
+    Retransmit,
+    /// Something outstanding is missing, and lost if it does not come soon (RFC 8985 §6.3).
+    Reorder,
 }
 
 /// A [`Micros`] in memory that may be all zeroes.

@@ -179,7 +179,7 @@ impl Flow<'_> {
         self.ext.state = self.ext.state.next(Event::Abort);
         self.stop_timers();
         self.ext.ack_due = false;
-        self.ext.rexmit_head = false;
+        self.ext.rexmit_due = false;
         self.ext.probe = false;
     }
 

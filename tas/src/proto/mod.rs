@@ -27,8 +27,10 @@ mod liveness;
 mod patience;
 mod ranges;
 mod receive;
+mod recovery;
 mod rtt;
 mod sack;
+mod scoreboard;
 mod segment;
 mod send;
 mod state;
@@ -43,6 +45,8 @@ mod loss_tests;
 mod random_tests;
 #[cfg(test)]
 mod receive_tests;
+#[cfg(test)]
+mod recovery_tests;
 #[cfg(test)]
 mod sack_tests;
 #[cfg(test)]
@@ -62,5 +66,5 @@ pub use info::FlowInfo;
 pub use state::State;
 pub use types::{
     AppBump, BadBump, Bumped, CopyIn, End, FlowInit, FlowPlace, Keepalive, LivenessOptions, Notice,
-    Received, Segment, SegmentPlan, TcpParams, TimerOutcome, TimestampInit,
+    Received, Segment, SegmentPlan, Signs, TcpParams, TimerOutcome, TimestampInit,
 };

@@ -2,7 +2,7 @@
 //! invariants hold.
 
 use proptest::prelude::*;
-use tas_wire::{SeqNum, TcpFlags, Timestamps, WindowScale};
+use tas_wire::{SackBlock, SackBlocks, SeqNum, TcpFlags, Timestamps, WindowScale};
 
 use super::tests::{Host, init, params};
 use super::{AppBump, FlowInit, Segment, State, TcpParams, TimestampInit};
@@ -19,6 +19,8 @@ enum Input {
         ts: Option<(i32, u32)>,
         ce: bool,
         len: u32,
+        /// Blocks of SACK: first and one beyond the last, from SND.UNA on.
+        sacks: Vec<(i32, i32)>,
     },
     Bump {
         rx_bump: u32,
@@ -52,17 +54,33 @@ fn flags() -> impl Strategy<Value = u8> {
 fn input() -> impl Strategy<Value = Input> {
     let ts = prop_oneof![1 => Just(None), 5 => (near(), any::<u32>()).prop_map(Some)];
     let window = prop_oneof![Just(0u16), 0u16..3, any::<u16>()];
-    let segment = (near(), near(), flags(), window, ts, any::<bool>(), length()).prop_map(
-        |(seq, ack, flags, window, ts, ce, len)| Input::Segment {
-            seq,
-            ack,
-            flags,
-            window,
-            ts,
-            ce,
-            len,
-        },
-    );
+    let sacks = prop_oneof![
+        1 => Just(Vec::new()),
+        2 => prop::collection::vec((near(), near()), 0..5),
+        2 => prop::collection::vec((0i32..3000, 0i32..2000).prop_map(|(l, n)| (l, l + n)), 1..4),
+    ];
+    let segment = (
+        near(),
+        near(),
+        flags(),
+        window,
+        ts,
+        any::<bool>(),
+        length(),
+        sacks,
+    )
+        .prop_map(
+            |(seq, ack, flags, window, ts, ce, len, sacks)| Input::Segment {
+                seq,
+                ack,
+                flags,
+                window,
+                ts,
+                ce,
+                len,
+                sacks,
+            },
+        );
     let bump = (length(), length(), 0u16..20, 0u8..20).prop_map(|(rx_bump, tx_bump, seq, done)| {
         Input::Bump {
             rx_bump,
@@ -128,6 +146,7 @@ fn apply(host: &mut Host, now: &mut Micros, input: &Input) {
             ts,
             ce,
             len,
+            ref sacks,
         } => {
             let near = |base: u32, by: i32| base.wrapping_add(by.cast_unsigned());
             let seg = Segment {
@@ -140,11 +159,19 @@ fn apply(host: &mut Host, now: &mut Micros, input: &Input) {
                     ecr,
                 }),
                 ce,
-                dsack: ce,
+                sack: !sacks.is_empty(),
                 len,
             };
             let before = host.flow().state();
-            let out = host.segment(&seg, &[], *now);
+            let una = host.flow().snd_una().0;
+            let mut blocks = SackBlocks::default();
+            for &(left, right) in sacks {
+                blocks.push(SackBlock {
+                    left: SeqNum(near(una, left)),
+                    right: SeqNum(near(una, right)),
+                });
+            }
+            let out = host.segment(&seg, &blocks, &[], *now);
             if let Some(ack) = out.ack_first {
                 host.note_sent(&ack);
             }

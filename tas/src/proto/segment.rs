@@ -1,6 +1,6 @@
 //! Segment arrives (RFC 9293 §3.10.7.4).
 
-use tas_wire::{SeqNum, TcpFlags};
+use tas_wire::{SackBlocks, SeqNum, TcpFlags};
 
 use super::flow::{Flow, coarse};
 use super::state::State;
@@ -35,11 +35,18 @@ impl Segment {
 }
 
 impl Flow<'_> {
-    /// Takes a segment that belongs to this flow and whose checksum is right.
+    /// Takes a segment that belongs to this flow and whose checksum is right. `sacks` are its
+    /// SACK blocks, none unless [`Segment::sack`].
     #[must_use]
-    pub fn on_segment(&mut self, seg: &Segment, params: &TcpParams, now: Micros) -> Received {
+    pub fn on_segment(
+        &mut self,
+        seg: &Segment,
+        sacks: &SackBlocks,
+        params: &TcpParams,
+        now: Micros,
+    ) -> Received {
         let mut out = Received::default();
-        self.take_segment(seg, params, now, &mut out);
+        self.take_segment(seg, sacks, params, now, &mut out);
         out
     }
 
@@ -49,18 +56,19 @@ impl Flow<'_> {
     pub fn take_segment(
         &mut self,
         seg: &Segment,
+        sacks: &SackBlocks,
         params: &TcpParams,
         now: Micros,
         out: &mut Received,
     ) {
         if self.is_expected(seg) {
             self.note_timestamp(seg, now);
-            self.process_ack(seg, params, now, out);
+            self.process_ack(seg, sacks, params, now, out);
             if seg.len > 0 {
                 self.receive_in_order(seg, params, now, out);
             }
         } else {
-            self.on_unexpected(seg, params, now, out);
+            self.on_unexpected(seg, sacks, params, now, out);
         }
         self.conclude(out);
     }
@@ -88,6 +96,7 @@ impl Flow<'_> {
     fn on_unexpected(
         &mut self,
         seg: &Segment,
+        sacks: &SackBlocks,
         params: &TcpParams,
         now: Micros,
         out: &mut Received,
@@ -145,7 +154,7 @@ impl Flow<'_> {
             return;
         }
         self.note_timestamp(seg, now);
-        self.process_ack(seg, params, now, out);
+        self.process_ack(seg, sacks, params, now, out);
         if in_window && out.end.is_none() {
             self.receive(seg, params, now, out);
         }
@@ -181,7 +190,7 @@ impl Flow<'_> {
     #[inline]
     fn conclude(&mut self, out: &mut Received) {
         out.ack = self.ext.ack_due;
-        out.send = (self.st.tx_avail > 0 || self.ext.rexmit_head) && self.sendable() > 0;
+        out.send = (self.st.tx_avail > 0 || self.ext.rexmit_due) && self.sendable() > 0;
     }
 
     /// RFC 5961 §3.2: only the exact sequence number resets.

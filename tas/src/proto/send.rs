@@ -18,7 +18,7 @@ impl Flow<'_> {
             return 0;
         }
         let next = self.sendable_in_window();
-        if self.ext.rexmit_head || self.ext.probe {
+        if self.ext.rexmit_due || self.ext.probe {
             return next.saturating_add(self.sendable_beside());
         }
         next
@@ -27,20 +27,16 @@ impl Flow<'_> {
     /// Bytes that may be sent besides those that follow in order.
     #[cold]
     fn sendable_beside(&self) -> u32 {
-        let head = if self.ext.rexmit_head {
-            self.head_len()
-        } else {
-            0
-        };
-        head.saturating_add(self.ext.probe.into())
+        let again = self.next_retransmission().map_or(0, |(_, len)| len);
+        again.saturating_add(self.ext.probe.into())
     }
 
     /// Bytes from `tx_next_seq` on that the window, and silly-window avoidance, let out.
     #[inline]
     pub(super) fn sendable_in_window(&self) -> u32 {
         let mut window = self.st.rx_remote_avail;
-        if self.ext.recovery == Recovery::Timeout {
-            window = window.min(self.ext.rexmit_wnd);
+        if self.ext.recovery >= Recovery::Sack {
+            window = window.min(self.recovery_window());
         }
         let avail = self.st.tx_avail;
         let n = avail.min(window.saturating_sub(self.st.tx_sent));
@@ -51,6 +47,13 @@ impl Flow<'_> {
         } else {
             0
         }
+    }
+
+    /// During recovery: how far ahead of SND.UNA new data may be sent.
+    #[cold]
+    fn recovery_window(&self) -> u32 {
+        let room = self.ext.rexmit_wnd.saturating_sub(self.pipe());
+        self.st.tx_sent.saturating_add(room)
     }
 
     /// The next segment with data, FIN or a probe, if one may be sent now. It carries the ACK
@@ -68,7 +71,7 @@ impl Flow<'_> {
         if self.ext.state.is_over() {
             return false;
         }
-        if self.ext.rexmit_head && self.retransmit_head(now, plan) {
+        if self.ext.rexmit_due && self.retransmit(now, plan) {
             return true;
         }
         let n = self.sendable_in_window();
@@ -119,7 +122,7 @@ impl Flow<'_> {
             self.ext.ack_held = false;
             self.ext.ack_patience.grow();
         }
-        if self.ext.rexmit_mode != RexmitMode::Retransmit {
+        if self.ext.rexmit_mode < RexmitMode::Retransmit {
             // RFC 6298 §5.1.
             if self.ext.rexmit_mode == RexmitMode::Persist {
                 self.ext.retries = 0;
@@ -163,30 +166,30 @@ impl Flow<'_> {
         }
     }
 
-    /// Bytes of the first segment outstanding that the window admits.
-    fn head_len(&self) -> u32 {
-        self.st.tx_sent.min(self.st.rx_remote_avail)
-    }
-
-    /// Sends the first segment outstanding again (RFC 5681 §3.2, RFC 6582 §3.2).
+    /// Sends something again (RFC 5681 §3.2, RFC 6582 §3.2, RFC 6675 §5).
     #[cold]
-    fn retransmit_head(&mut self, now: Micros, plan: &mut SegmentPlan) -> bool {
-        self.ext.rexmit_head = false;
-        let n = self.head_len();
-        if n == 0 {
+    fn retransmit(&mut self, now: Micros, plan: &mut SegmentPlan) -> bool {
+        let Some((start, n)) = self.next_retransmission() else {
+            self.ext.rexmit_due = false;
             return false;
-        }
-        let left = self.st.tx_sent.saturating_add(self.st.tx_avail);
+        };
+        let offset = start.since(self.snd_una());
+        let left = (self.st.tx_sent - offset).saturating_add(self.st.tx_avail);
         let (n, fin) = self.cut(n, left);
         self.ext.timing = false; // Karn.
         self.ext.liveness.retransmits = self.ext.liveness.retransmits.wrapping_add(1);
         self.data_header(now, plan);
-        plan.seq = self.snd_una();
-        plan.pos = ring_sub(self.st.tx_next_pos, self.st.tx_sent, self.st.tx_len);
+        plan.seq = start;
+        plan.pos = ring_sub(
+            self.st.tx_next_pos,
+            self.st.tx_sent - offset,
+            self.st.tx_len,
+        );
         plan.len = n - u32::from(fin);
         if fin {
             plan.flags |= TcpFlags::FIN;
         }
+        self.note_retransmission(start, start + n, now);
         true
     }
 

@@ -1,7 +1,9 @@
 //! What the tests share: a flow with its rings and the application on top of it.
 
 use tas_abi::memif::{FLEXNIC_PL_FLOWST_RXFIN, FlowSt};
-use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SeqNum, TcpFlags, WindowScale};
+use tas_wire::{
+    FlowTuple, Ipv4Addr, MacAddr, SackBlock, SackBlocks, SeqNum, TcpFlags, WindowScale,
+};
 
 use super::cc::CcParams;
 use super::{
@@ -129,9 +131,15 @@ impl Host {
     }
 
     /// Takes a segment with its data and does what it asks for, except sending.
-    pub(super) fn segment(&mut self, seg: &Segment, data: &[u8], now: Micros) -> Received {
+    pub(super) fn segment(
+        &mut self,
+        seg: &Segment,
+        sacks: &SackBlocks,
+        data: &[u8],
+        now: Micros,
+    ) -> Received {
         let params = self.params.clone();
-        let out = self.flow().on_segment(seg, &params, now);
+        let out = self.flow().on_segment(seg, sacks, &params, now);
         if let Some(CopyIn { from, to, len }) = out.copy {
             assert!(len > 0 && from + len <= seg.len && len <= self.st.rx_len);
             for i in 0..len {
@@ -319,13 +327,24 @@ impl Trace {
             window: 10_000,
             timestamps: None,
             ce: false,
-            dsack: false,
+            sack: false,
             len: 0,
         }
     }
 
-    pub(super) fn recv(&mut self, seg: Segment) -> Received {
-        let out = self.host.segment(&seg, &[], self.now);
+    pub(super) fn recv(&mut self, seg: Segment, sacks: &[(u32, u32)]) -> Received {
+        let mut blocks = SackBlocks::default();
+        for &(left, right) in sacks {
+            blocks.push(SackBlock {
+                left: SeqNum(left),
+                right: SeqNum(right),
+            });
+        }
+        let seg = Segment {
+            sack: !sacks.is_empty(),
+            ..seg
+        };
+        let out = self.host.segment(&seg, &blocks, &[], self.now);
         if let Some(ack) = out.ack_first {
             self.host.note_sent(&ack);
         }
@@ -372,7 +391,7 @@ impl Trace {
 }
 
 /// `recv!(trace, seq: 5001, len: 100, flags: FIN)`: a segment arrives. `flags` adds to ACK,
-/// `only` replaces it, `ts` is TSval and TSecr.
+/// `only` replaces it, `ts` is TSval and TSecr, `sack` are blocks.
 macro_rules! recv {
     (@set $seg:ident seq $v:expr) => { $seg.seq = tas_wire::SeqNum($v) };
     (@set $seg:ident ack $v:expr) => { $seg.ack = tas_wire::SeqNum($v) };
@@ -381,15 +400,22 @@ macro_rules! recv {
     (@set $seg:ident flags $v:expr) => { $seg.flags |= $v };
     (@set $seg:ident only $v:expr) => { $seg.flags = $v };
     (@set $seg:ident ce $v:expr) => { $seg.ce = $v };
-    (@set $seg:ident dsack $v:expr) => { $seg.dsack = $v };
+    (@set $seg:ident sack $v:expr) => {};
+    (@blocks sack $v:expr) => { $v };
+    (@blocks $field:ident $v:expr) => { [(0u32, 0u32); 0] };
     (@set $seg:ident ts $v:expr) => {
         $seg.timestamps = Some(tas_wire::Timestamps { val: $v.0, ecr: $v.1 })
     };
     ($trace:ident $(, $field:ident: $v:expr)*) => {{
         #[allow(unused_mut)]
         let mut seg = $trace.segment();
-        $( $crate::proto::tests::recv!(@set seg $field $v); )*
-        $trace.recv(seg)
+        #[allow(unused_mut)]
+        let mut sacks: Vec<(u32, u32)> = Vec::new();
+        $(
+            $crate::proto::tests::recv!(@set seg $field $v);
+            sacks.extend($crate::proto::tests::recv!(@blocks $field $v));
+        )*
+        $trace.recv(seg, &sacks)
     }};
 }
 

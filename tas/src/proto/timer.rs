@@ -42,7 +42,8 @@ impl Flow<'_> {
         }
         if self.ext.rexmit_timer.is_due(now) {
             match self.ext.rexmit_mode {
-                RexmitMode::Retransmit => self.on_retransmission_timeout(params, now, &mut out),
+                RexmitMode::Retransmit => self.on_retransmission_timer(params, now, &mut out),
+                RexmitMode::Reorder => self.on_reordering_timeout(params, now, &mut out),
                 RexmitMode::Persist => self.on_persist_timeout(params, now, &mut out),
                 RexmitMode::Off => self.ext.rexmit_timer.stop(),
             }
@@ -61,7 +62,14 @@ impl Flow<'_> {
             .unwrap_or(self.ext.retries >= params.max_retries)
     }
 
-    /// RFC 6298 §5.4 to §5.6, RFC 5681 §3.1: go back to what is not acknowledged.
+    #[cold]
+    fn on_retransmission_timer(&mut self, params: &TcpParams, now: Micros, out: &mut TimerOutcome) {
+        if !self.probe_tail(params, now, out) {
+            self.on_retransmission_timeout(params, now, out);
+        }
+    }
+
+    /// RFC 6298 §5.4 to §5.6, RFC 5681 §3.1: send again what is not acknowledged.
     #[cold]
     fn on_retransmission_timeout(
         &mut self,
@@ -75,31 +83,46 @@ impl Flow<'_> {
             out.end = Some(End::TimedOut);
             return;
         }
+        out.retransmit = true;
+        let retries = self.ext.retries.saturating_add(1);
         self.ext.rtt.back_off();
         self.ext.timing = false; // Karn.
+        let by_sack = self.ext.sack && self.st.rx_remote_avail > 0;
+        if by_sack {
+            self.lose_all();
+        } else {
+            self.go_back();
+        }
         self.ext.recovery = Recovery::Timeout;
         self.ext.recover = self.ext.snd_max;
         // RFC 5681 §3.1: the loss window is one segment.
         self.ext.rexmit_wnd = self.ext.mss.into();
         self.ext.rexmit_at = Micros(0).into();
-        self.ext.rexmit_head = false;
         self.ext.timed_out = true;
+        self.st.cnt_tx_drops = self.st.cnt_tx_drops.saturating_add(1);
+        self.ext.rexmit_due = by_sack;
+        if by_sack {
+            self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
+        } else {
+            // Sending starts the timer again; if the window is closed, it becomes a persist timer.
+            self.arm(params, now);
+        }
+        self.ext.retries = retries;
+        self.watch_stall();
+    }
 
+    /// Goes back to SND.UNA, as if nothing had been sent since. The peer of which nothing is known
+    /// may have all of it.
+    fn go_back(&mut self) {
+        let una = self.snd_una();
+        self.ext.board.begin(una);
+        self.ext.liveness.retransmits = self.ext.liveness.retransmits.wrapping_add(1);
         let st = &mut *self.st;
         st.tx_next_pos = ring_sub(st.tx_next_pos, st.tx_sent, st.tx_len);
         st.tx_next_seq = st.tx_next_seq.wrapping_sub(st.tx_sent);
         st.tx_avail = st.tx_avail.saturating_add(st.tx_sent);
         st.tx_sent = 0;
         st.rx_dupack_cnt = 0;
-        st.cnt_tx_drops = st.cnt_tx_drops.saturating_add(1);
-        out.retransmit = true;
-
-        // Sending starts the timer again; if the window is closed, it becomes a persist timer.
-        let retries = self.ext.retries.saturating_add(1);
-        self.arm(params, now);
-        self.ext.retries = retries;
-        self.ext.liveness.retransmits = self.ext.liveness.retransmits.wrapping_add(1);
-        self.watch_stall();
     }
 
     /// Time for a probe. A peer that keeps its window closed is not given up, unless nobody is

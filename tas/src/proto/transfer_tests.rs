@@ -228,7 +228,7 @@ impl World {
                 window: plan.window,
                 timestamps: plan.timestamps,
                 ce,
-                dsack: false,
+                sack: !plan.sack.is_empty(),
                 len: plan.len,
             };
             let host = &mut self.hosts[to];
@@ -240,7 +240,7 @@ impl World {
                 }
                 continue;
             }
-            let out = host.segment(&seg, &data, self.now);
+            let out = host.segment(&seg, &plan.sack, &data, self.now);
             if let Some(ack) = out.ack_first {
                 host.note_sent(&ack);
                 self.transmit(to, ack, Vec::new());

@@ -117,8 +117,8 @@ pub struct Segment {
     pub timestamps: Option<Timestamps>,
     /// The IP packet was marked "congestion experienced".
     pub ce: bool,
-    /// The first SACK block is one that SEG.ACK covers: a segment arrived twice (RFC 2883 §4).
-    pub dsack: bool,
+    /// There are SACK blocks.
+    pub sack: bool,
     /// Bytes of data.
     pub len: u32,
 }
@@ -133,12 +133,7 @@ impl From<&TcpPacket<'_>> for Segment {
             window: packet.tcp.window,
             timestamps: packet.options.timestamps,
             ce: packet.ecn == Ecn::Ce,
-            dsack: packet
-                .options
-                .sack
-                .as_slice()
-                .first()
-                .is_some_and(|block| block.right.le(packet.tcp.ack)),
+            sack: !packet.options.sack.is_empty(),
             len: packet.payload.len() as u32,
         }
     }
@@ -213,6 +208,39 @@ pub enum End {
     DataAfterClose,
 }
 
+/// What loss recovery found out, for counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signs(u8);
+
+impl Signs {
+    /// Something was lost, as ACKs tell.
+    pub const LOSS: Signs = Signs(1);
+    /// A recovery had no reason: all had arrived.
+    pub const SPURIOUS: Signs = Signs(2);
+    /// The tail is probed.
+    pub const PROBE: Signs = Signs(4);
+    /// SACK blocks made no sense, and were ignored.
+    pub const BAD_SACK: Signs = Signs(8);
+
+    /// There is none.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Every one of `other` is there.
+    #[must_use]
+    pub const fn contains(self, other: Signs) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Adds `other`.
+    pub(super) fn add(&mut self, other: Signs) {
+        self.0 |= other.0;
+    }
+}
+
 /// What a segment asks of the caller, to be done in the order of the fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
@@ -227,8 +255,8 @@ pub struct Received {
     pub ack: bool,
     /// Something can be sent now.
     pub send: bool,
-    /// Duplicate ACKs told of a loss.
-    pub loss: bool,
+    /// What it told of losses.
+    pub signs: Signs,
     /// The flow is over (after the ACK due, if any).
     pub end: Option<End>,
 }
@@ -304,4 +332,6 @@ pub struct TimerOutcome {
     pub retransmit: bool,
     /// The peer is to be probed: send [`super::Flow::keepalive_plan`].
     pub keepalive: bool,
+    /// What else happened to loss recovery.
+    pub signs: Signs,
 }

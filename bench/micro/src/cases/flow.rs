@@ -3,7 +3,7 @@
 use tas::proto::{AppBump, Flow, FlowExt, Segment, TcpParams};
 use tas::types::Micros;
 use tas_abi::memif::FlowSt;
-use tas_wire::{SeqNum, TcpFlags, Timestamps};
+use tas_wire::{SackBlocks, SeqNum, TcpFlags, Timestamps};
 
 use super::{CONST_RATE, DCTCP_WIN, Entry, FULL, START, init, params, tuple};
 use crate::harness::{Run, each};
@@ -64,7 +64,9 @@ impl State {
     }
 
     fn received(&mut self, segment: &Segment, params: &TcpParams) {
-        let received = self.flow().on_segment(segment, params, START);
+        let received = self
+            .flow()
+            .on_segment(segment, &SackBlocks::NONE, params, START);
         assert_eq!(received.notice.rx_bump, segment.len);
     }
 }
@@ -83,7 +85,7 @@ fn segment(offset: u32, len: u32, acked: u32) -> Segment {
         window: 16_000,
         timestamps: Some(Timestamps { val: 501, ecr: 500 }),
         ce: false,
-        dsack: false,
+        sack: false,
         len,
     }
 }
@@ -96,7 +98,8 @@ fn states(ops: u32, state: impl Fn() -> State) -> Vec<State> {
 fn receive(ops: u32, params: TcpParams, segment: Segment) -> Run {
     let states = states(ops, || State::new(&params).sent(64, &params));
     each(states, move |state| {
-        state.flow().on_segment(&segment, &params, NOW)
+        let none = &SackBlocks::NONE;
+        state.flow().on_segment(&segment, none, &params, NOW)
     })
 }
 

@@ -87,6 +87,14 @@ pub struct SackBlocks {
 impl SackBlocks {
     /// How many blocks fit into a header.
     pub const MAX: usize = 4;
+    /// No blocks.
+    pub const NONE: SackBlocks = SackBlocks {
+        blocks: [SackBlock {
+            left: SeqNum(0),
+            right: SeqNum(0),
+        }; Self::MAX],
+        len: 0,
+    };
 
     /// The blocks, in the order sent: the newest first (RFC 2018 §4).
     #[inline]

@@ -1,0 +1,513 @@
+//! Loss recovery by what the peer reports: detection by count (RFC 6675) and by time (RACK, RFC
+//! 8985), tail loss probes, and taking back what a loss caused that was none.
+//!
+//! RACK compares the times at which segments were sent. Here they are not kept: a hole shows up
+//! when what was sent after it is reported, one round trip after that was sent. So the hole's age
+//! since it showed up is what RACK would compute, and only the few retransmissions have times.
+
+use tas_wire::{SackBlock, SackBlocks, SeqNum};
+use zerocopy::FromZeros;
+
+use super::cc::CcState;
+use super::ext::{Micros0, Recovery, RexmitMode};
+use super::flow::Flow;
+use super::types::{Segment, Signs, TcpParams, TimerOutcome};
+use crate::types::Micros;
+
+/// Recoveries without a sign of reordering after which less of it is expected (RFC 8985 §6.2,
+/// RACK.reo_wnd_persist).
+const CALM_RECOVERIES: u8 = 16;
+/// The reordering window in quarters of the round-trip time, at most.
+const QUARTERS_MAX: u8 = 4;
+
+/// What the probe of a tail consists of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+#[repr(u8)]
+enum Probe {
+    /// New data, which goes out anyway.
+    #[default]
+    Fresh,
+    /// The last segment, to be sent again.
+    Due,
+    /// The last segment, sent again.
+    Sent,
+}
+
+/// How to take back a reduction of the rate.
+#[derive(Clone, Copy, Debug, Default, FromZeros)]
+struct Undo {
+    /// Congestion control before.
+    prior: CcState,
+    /// When the first retransmission was sent, until the first ACK after it; 0: not.
+    first_at: Micros0,
+    /// Retransmissions that the peer did not report as sent in vain.
+    resent: u16,
+    possible: bool,
+}
+
+/// What loss recovery remembers besides the scoreboard.
+#[derive(Clone, Debug, Default, FromZeros)]
+pub(super) struct Loss {
+    /// What is missing before this is lost.
+    lost: u32,
+    /// What is missing before this was known to be missing
+    exposed: u32,
+    /// since then.
+    exposed_at: Micros0,
+    undo: Undo,
+    /// The network reorders: holes are lost by their age only.
+    reordering: bool,
+    /// Reordering window beyond the first quarter of the round-trip time, in quarters.
+    quarters: u8,
+    /// Recoveries until it shrinks again.
+    calm: u8,
+    probe: Probe,
+    /// The probe is for what a recovery did not find: there was a reduction already.
+    reduced: bool,
+}
+
+impl Loss {
+    fn begin(&mut self, una: SeqNum) {
+        self.lost = una.0;
+        self.exposed = una.0;
+    }
+}
+
+impl Flow<'_> {
+    /// An ACK with blocks, or while not all is well. `acked` bytes are newly acknowledged. Returns
+    /// whether the retransmission timer restarts.
+    #[cold]
+    pub(super) fn on_sack(
+        &mut self,
+        seg: &Segment,
+        sacks: &SackBlocks,
+        acked: u32,
+        params: &TcpParams,
+        now: Micros,
+        signs: &mut Signs,
+    ) -> bool {
+        let una = self.snd_una();
+        if acked > 0 {
+            self.compare_timestamps(seg, now, signs);
+        }
+        if self.ext.recovery == Recovery::None {
+            self.ext.board.begin(una);
+            self.ext.loss.begin(una);
+        }
+        let before = self.ext.board.sacked(una - acked);
+        let learned = self.ext.board.advance(una);
+        self.ext.loss.reordering |= learned.reordered;
+        if self.ext.board.has_reneged(una) {
+            let edge = self.ext.board.edge();
+            self.ext.board.renege(una, edge);
+            self.ext.loss.lost = edge.0;
+        }
+        let twice = self.take_blocks(sacks, signs);
+        let delivered = (acked + self.ext.board.sacked(una)).saturating_sub(before);
+        self.sample_by_sack(now);
+        if self.ext.recovery == Recovery::Probe {
+            self.judge_probe(acked, twice, seg.sack, params, now);
+        }
+        self.settle(acked, delivered, params, now, signs)
+    }
+
+    /// Takes the blocks of an ACK; returns whether one told of data that came twice.
+    fn take_blocks(&mut self, sacks: &SackBlocks, signs: &mut Signs) -> bool {
+        let una = self.snd_una();
+        let sent = self.snd_max().since(una);
+        let (mut blocks, mut twice) = (sacks.as_slice(), false);
+        if let [first, rest @ ..] = blocks
+            && self.is_duplicate(first, rest.first())
+        {
+            twice = true;
+            blocks = rest;
+            self.on_duplicate_report(signs);
+        }
+        for block in blocks {
+            let (left, right) = (block.left.since(una), block.right.since(una));
+            if left == 0 || left >= right || right > sent {
+                signs.add(Signs::BAD_SACK);
+            } else if right <= self.st.tx_sent {
+                let learned = self.ext.board.insert(block.left, block.right);
+                self.ext.loss.reordering |= learned.reordered;
+            }
+        }
+        twice
+    }
+
+    /// The first block reports data that came twice (RFC 2883 §4): it was acknowledged before,
+    /// or lies in the second block.
+    fn is_duplicate(&self, first: &SackBlock, second: Option<&SackBlock>) -> bool {
+        let una = self.snd_una();
+        let old = first.right.le(una) && una.since(first.left) <= self.ext.max_wnd;
+        let inside = second.is_some_and(|second| {
+            second.left.le(first.left) && first.right.le(second.right) && second.left.gt(una)
+        });
+        first.left.lt(first.right) && (old || inside)
+    }
+
+    /// A segment was sent twice and arrived twice: what showed up as missing was only late.
+    fn on_duplicate_report(&mut self, signs: &mut Signs) {
+        let loss = &mut self.ext.loss;
+        loss.quarters = (loss.quarters + 1).min(QUARTERS_MAX - 1);
+        loss.calm = CALM_RECOVERIES;
+        let undo = &mut loss.undo;
+        if undo.possible && undo.resent > 0 {
+            undo.resent -= 1;
+            if undo.resent == 0 {
+                // RFC 3708: every retransmission was in vain.
+                self.undo(signs);
+            }
+        }
+    }
+
+    /// An ACK that echoes a time before the first retransmission is for the original: nothing
+    /// was lost (Eifel, RFC 3522 §3.2).
+    fn compare_timestamps(&mut self, seg: &Segment, now: Micros, signs: &mut Signs) {
+        if !self.is_repairing() && self.ext.recovery != Recovery::Probe {
+            return;
+        }
+        let first = Micros::from(self.ext.loss.undo.first_at);
+        self.ext.loss.undo.first_at = Micros(0).into();
+        if self.ext.recovery != Recovery::Sack {
+            self.sample_retransmission(seg, now);
+        }
+        if first == Micros(0) || !self.ext.loss.undo.possible {
+            return;
+        }
+        if let (Some(echoed), Some(ours)) = (seg.timestamps, self.timestamps(first))
+            && echoed.ecr.wrapping_sub(ours.val).cast_signed() < 0
+        {
+            self.undo(signs);
+        }
+    }
+
+    /// Takes back what a recovery did that had no reason.
+    fn undo(&mut self, signs: &mut Signs) {
+        signs.add(Signs::SPURIOUS);
+        let undo = &mut self.ext.loss.undo;
+        undo.possible = false;
+        if self.ext.timed_out {
+            self.ext.timed_out = false;
+            self.st.cnt_tx_drops = 0;
+        }
+        let prior = undo.prior;
+        if prior.rate() > self.st.tx_rate {
+            self.ext.cc = prior;
+            self.st.tx_rate = prior.rate();
+        }
+        if self.is_repairing() {
+            // Reports of what is really missing will come again.
+            let una = self.snd_una();
+            self.ext.board.begin(una);
+            self.ext.loss.begin(una);
+            self.ext.recovery = Recovery::None;
+        }
+    }
+
+    /// The segment being timed has arrived, though something before it has not.
+    fn sample_by_sack(&mut self, now: Micros) {
+        if self.ext.timing && self.ext.board.edge().ge(SeqNum(self.ext.rtt_seq)) {
+            self.ext.timing = false;
+            self.ext.rtt.sample(now.since(self.ext.rtt_at.into()));
+            self.st.rtt_est = self.ext.rtt.srtt_us();
+        }
+    }
+
+    /// What an ACK says of the probe of a tail (RFC 8985 §7.4).
+    fn judge_probe(
+        &mut self,
+        acked: u32,
+        twice: bool,
+        sack: bool,
+        params: &TcpParams,
+        now: Micros,
+    ) {
+        let (una, end) = (self.snd_una(), SeqNum(self.ext.recover));
+        let over = match self.ext.loss.probe {
+            Probe::Fresh => una.ge(end),
+            Probe::Due => acked > 0,
+            // An ACK again, and nothing to report: the peer knows no DSACK.
+            Probe::Sent => twice || una.gt(end) || (una == end && acked == 0 && !sack),
+        };
+        if !over {
+            return;
+        }
+        if self.ext.loss.probe == Probe::Sent && !twice && una.gt(end) {
+            // The probe repaired a loss, of which nothing else tells.
+            self.reduce(params, now);
+        }
+        self.ext.recovery = Recovery::Disorder;
+    }
+
+    /// Draws the conclusions from what is on the scoreboard, of which `delivered` bytes are new.
+    /// Returns whether the retransmission timer restarts.
+    fn settle(
+        &mut self,
+        acked: u32,
+        delivered: u32,
+        params: &TcpParams,
+        now: Micros,
+        signs: &mut Signs,
+    ) -> bool {
+        let done = self.snd_una().ge(SeqNum(self.ext.recover));
+        if self.is_repairing() && done {
+            self.ext.recovery = Recovery::Disorder;
+        }
+        self.find_lost(now);
+        if self.is_repairing() {
+            self.go_on(delivered, now);
+        } else {
+            let lost = SeqNum(self.ext.loss.lost);
+            let first = self.ext.board.first();
+            if first.is_some_and(|first| first.lt(lost)) {
+                self.begin_recovery(params, now, signs);
+            } else if self.ext.recovery != Recovery::Probe {
+                self.ext.recovery = match first {
+                    Some(_) => Recovery::Disorder,
+                    None => Recovery::None,
+                };
+            }
+        }
+        self.ext.rexmit_due = self.next_retransmission().is_some();
+        self.watch_reordering(params, now);
+        acked > 0 && self.ext.rexmit_mode != RexmitMode::Reorder
+    }
+
+    /// What is lost is being sent again.
+    fn is_repairing(&self) -> bool {
+        matches!(self.ext.recovery, Recovery::Sack | Recovery::Timeout)
+    }
+
+    /// Finds out what is lost.
+    fn find_lost(&mut self, now: Micros) {
+        let repairing = self.is_repairing();
+        let window = self.reordering_window();
+        let (board, loss) = (&self.ext.board, &mut self.ext.loss);
+        let edge = board.edge();
+        let by_count = match (loss.reordering, repairing) {
+            (true, _) => None,
+            // RFC 8985 §6.2 step 4: without reordering there is nothing to wait for any more.
+            (false, true) => Some(edge),
+            (false, false) => board.lost_by_count(self.ext.mss.into()),
+        };
+        let lost = SeqNum(loss.lost);
+        let exposed = SeqNum(loss.exposed);
+        let mut known = by_count.map_or(lost, |by_count| lost.max(by_count));
+        if now >= Micros::from(loss.exposed_at) + window {
+            known = known.max(exposed);
+        }
+        loss.lost = known.0;
+        if exposed.le(known) && edge.gt(exposed) {
+            loss.exposed = edge.0;
+            loss.exposed_at = now.into();
+        }
+    }
+
+    /// How much later than others a segment may arrive (RFC 8985 §6.2, RACK.reo_wnd).
+    fn reordering_window(&self) -> Micros {
+        let srtt = u64::from(self.st.rtt_est);
+        Micros((srtt * (1 + u64::from(self.ext.loss.quarters)) / 4).max(1))
+    }
+
+    /// Recovery goes on: what arrived makes room for as much, and for some more.
+    fn go_on(&mut self, delivered: u32, now: Micros) {
+        if delivered > 0 {
+            // One segment more for each ACK: slow start after a timeout (RFC 5681 §3.1), and the
+            // slow-start reduction bound of proportional rate reduction (RFC 9937 §5) otherwise.
+            let growth = delivered.min(self.ext.mss.into());
+            self.ext.rexmit_wnd = self.ext.rexmit_wnd.saturating_add(growth);
+        }
+        let srtt = u64::from(self.st.rtt_est);
+        let patience = match self.ext.loss.reordering {
+            true => srtt + self.reordering_window().0,
+            false => 0,
+        };
+        let before = Micros(now.0.saturating_sub(patience));
+        let plausible = Micros(now.0.saturating_sub(srtt / 2));
+        self.ext.board.forget_latest_since(plausible);
+        if self.ext.board.lose_retransmissions(before) {
+            // RFC 5681 §4.3: the loss of a retransmission counts once more.
+            self.st.cnt_tx_drops = self.st.cnt_tx_drops.saturating_add(1);
+        }
+    }
+
+    /// Something is lost: send it again, and slow down (RFC 6675 §5 step 4).
+    fn begin_recovery(&mut self, params: &TcpParams, now: Micros, signs: &mut Signs) {
+        signs.add(Signs::LOSS);
+        let reduced = self.ext.recovery == Recovery::Probe && self.ext.loss.reduced;
+        self.ext.recovery = Recovery::Sack;
+        self.ext.recover = self.st.tx_next_seq;
+        self.ext.timing = false; // Karn.
+        let loss = &mut self.ext.loss;
+        loss.calm = loss.calm.saturating_sub(1);
+        if loss.calm == 0 {
+            loss.quarters = 0;
+        }
+        self.find_lost(now);
+        self.ext.rexmit_wnd = self.pipe() + u32::from(self.ext.mss);
+        self.remember_rate();
+        if !reduced {
+            self.reduce(params, now);
+        }
+        self.ext.rexmit_mode = RexmitMode::Retransmit;
+        self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
+    }
+
+    /// Remembers what to go back to if the loss turns out to be none.
+    fn remember_rate(&mut self) {
+        self.ext.loss.undo = Undo {
+            prior: self.ext.cc,
+            first_at: Micros(0).into(),
+            resent: 0,
+            possible: true,
+        };
+    }
+
+    /// Tells congestion control of a loss without waiting for the end of its interval, unless
+    /// the interval began with one: it reacts to losses once in an interval.
+    pub(super) fn reduce(&mut self, params: &TcpParams, now: Micros) {
+        self.st.cnt_tx_drops = self.st.cnt_tx_drops.saturating_add(1);
+        if !self.ext.cc_reacted {
+            self.end_interval(params, now);
+            self.ext.cc_reacted = true;
+        }
+    }
+
+    /// Lets the timer run for the holes that are too young to be lost (RFC 8985 §6.3).
+    fn watch_reordering(&mut self, params: &TcpParams, now: Micros) {
+        let lost = SeqNum(self.ext.loss.lost);
+        let young = self.ext.board.last_end().is_some_and(|end| end.gt(lost));
+        if young && SeqNum(self.ext.loss.exposed).gt(lost) {
+            let at = Micros::from(self.ext.loss.exposed_at) + self.reordering_window();
+            self.ext.rexmit_mode = RexmitMode::Reorder;
+            self.ext.rexmit_timer.set(at.max(now + Micros(1)));
+        } else if self.ext.rexmit_mode == RexmitMode::Reorder {
+            self.ext.rexmit_mode = RexmitMode::Retransmit;
+            self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
+        }
+    }
+
+    /// Holes have become old enough to be lost.
+    #[cold]
+    pub(super) fn on_reordering_timeout(
+        &mut self,
+        params: &TcpParams,
+        now: Micros,
+        out: &mut TimerOutcome,
+    ) {
+        self.settle(0, 0, params, now, &mut out.signs);
+    }
+
+    /// Probes the tail when the retransmission timer runs out for the first time, instead of
+    /// taking all for lost (RFC 8985 §7). The shortest timeout is so short that there is no room
+    /// for a probe before it. False when it is not the time for one.
+    #[cold]
+    pub(super) fn probe_tail(
+        &mut self,
+        params: &TcpParams,
+        now: Micros,
+        out: &mut TimerOutcome,
+    ) -> bool {
+        let silent = match self.ext.recovery {
+            Recovery::None => true,
+            Recovery::Sack => !self.ext.board.has_holes(),
+            _ => false,
+        };
+        let in_window = self.st.tx_sent <= self.st.rx_remote_avail;
+        if !self.ext.sack || !silent || !in_window || self.ext.retries > 0 {
+            return false;
+        }
+        self.ext.loss.reduced = self.ext.recovery == Recovery::Sack;
+        self.ext.recovery = Recovery::Probe;
+        self.ext.recover = self.st.tx_next_seq;
+        let una = self.snd_una();
+        self.ext.board.begin(una);
+        self.ext.loss.begin(una);
+        let fresh = self.sendable_in_window() > 0;
+        self.ext.loss.probe = if fresh { Probe::Fresh } else { Probe::Due };
+        self.ext.rexmit_due = !fresh;
+        self.ext.rexmit_at = Micros(0).into();
+        self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
+        out.signs.add(Signs::PROBE);
+        true
+    }
+
+    /// The retransmission timer ran out: all that the peer has not reported is lost. What it has
+    /// reported is believed until the next time (RFC 6675 §5.1, RFC 2018 §8).
+    pub(super) fn lose_all(&mut self) {
+        let una = self.snd_una();
+        if self.ext.recovery == Recovery::None || self.ext.retries > 0 {
+            self.ext.board.begin(una);
+        }
+        self.ext.board.miss_up_to(SeqNum(self.st.tx_next_seq));
+        self.ext.loss.lost = self.st.tx_next_seq;
+        self.ext.loss.exposed = self.st.tx_next_seq;
+        self.remember_rate();
+    }
+
+    /// Where the next retransmission begins, and its length at most.
+    pub(super) fn next_retransmission(&self) -> Option<(SeqNum, u32)> {
+        let una = self.snd_una();
+        let window = self.st.rx_remote_avail.min(self.st.tx_sent);
+        let (start, end) = match self.ext.recovery {
+            Recovery::Probe if self.ext.loss.probe == Probe::Due => {
+                (una + self.tail(), una + window)
+            }
+            Recovery::Sack | Recovery::Timeout if self.ext.sack => {
+                let lost = SeqNum(self.ext.loss.lost);
+                let (start, end) = self.ext.board.next_lost(lost)?;
+                if self.pipe() >= self.ext.rexmit_wnd {
+                    return None;
+                }
+                (start, end.min(una + window))
+            }
+            Recovery::Fast if self.ext.rexmit_due => (una, una + window),
+            _ => return None,
+        };
+        start.lt(end).then(|| (start, end.since(start)))
+    }
+
+    /// Where the last segment outstanding begins, from SND.UNA on.
+    fn tail(&self) -> u32 {
+        let fin = self.tx_fin() && self.st.tx_avail == 0;
+        let last = u32::from(self.ext.mss) + u32::from(fin);
+        self.st.tx_sent.saturating_sub(last)
+    }
+
+    /// What [`Flow::next_retransmission`] said was sent, up to `end`.
+    pub(super) fn note_retransmission(&mut self, start: SeqNum, end: SeqNum, now: Micros) {
+        match self.ext.recovery {
+            Recovery::Sack | Recovery::Timeout if self.ext.sack => {
+                let snd_nxt = SeqNum(self.st.tx_next_seq);
+                self.ext.board.note_resent(end, snd_nxt, now);
+                let undo = &mut self.ext.loss.undo;
+                if undo.resent == 0 && undo.possible {
+                    undo.first_at = now.into();
+                }
+                undo.resent = undo.resent.saturating_add(1);
+                if start == self.snd_una() {
+                    self.ext.rexmit_at = now.into();
+                }
+                self.ext.rexmit_due = self.next_retransmission().is_some();
+            }
+            recovery => {
+                if recovery == Recovery::Probe {
+                    self.ext.loss.probe = Probe::Sent;
+                    self.ext.rexmit_at = now.into();
+                }
+                self.ext.rexmit_due = false;
+            }
+        }
+    }
+
+    /// Bytes that are probably under way (RFC 6675 §4, pipe).
+    pub(super) fn pipe(&self) -> u32 {
+        if !self.ext.sack {
+            return self.st.tx_sent;
+        }
+        let board = &self.ext.board;
+        let gone = board.sacked(self.snd_una()) + board.lost(SeqNum(self.ext.loss.lost));
+        self.st.tx_sent.saturating_sub(gone)
+    }
+}
