@@ -63,6 +63,7 @@ pub fn listen(fd: c_int, backlog: c_int) -> Result<()> {
     if !again {
         state.listening = Listening::default();
     }
+    state.listening.at = at;
     state.listening.in_kernel = bound.ip().is_unspecified();
     state.listening.opened = None;
     state.phase = Phase::Listening;
@@ -87,6 +88,17 @@ pub fn listen(fd: c_int, backlog: c_int) -> Result<()> {
     state.phase = Phase::Fresh;
     ready::update(socket, state, 0);
     Err(Errno::from_raw_os_error(i32::from(status).saturating_neg()))
+}
+
+/// Connections of a listener get buffers of other lengths from now on.
+pub(crate) fn change_buffers(locked: &mut Locked) {
+    let socket = locked.socket();
+    let (state, ctx) = locked.parts();
+    state.listening.at.buffers = state.options.buffers();
+    if let Some(ctx) = ctx {
+        // Without the change they stay as they were. The answer says nothing new.
+        let _ = calls::listen_open_at(ctx, socket.listener(), &state.listening.at);
+    }
 }
 
 /// shutdown(2) on a listener: it listens no more, and who waits in accept gets

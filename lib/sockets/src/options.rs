@@ -179,3 +179,6 @@ impl Options {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,8 @@ pub fn recv(fd: c_int, iov: Iov<'_>, how: How) -> Result<usize> {
 /// Copies what is there and leaves it. Waits for as much as a read would, if
 /// the buffer holds that.
 fn peek(fd: c_int, patience: Patience, iov: &Iov<'_>, how: How) -> Result<usize> {
-    // What is here already does not end the wait for more, as in a read.
+    // What is there stays: without a look for more, a program that waits for it
+    // in this way would wait for ever.
     operation::lock(fd)?.home().poll();
     let wanted = u32::try_from(iov.len()).unwrap_or(u32::MAX);
     let awaited = partial::transfer(

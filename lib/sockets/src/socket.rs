@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rustix::io::Errno;
+use tas_ll::calls::ListenAt;
 
 use crate::engine::{self, HomeId, Locked};
 use crate::epoll::Item;
@@ -48,6 +49,8 @@ pub enum Phase {
 /// A listener's connections.
 #[derive(Debug, Default)]
 pub struct Listening {
+    /// Where it listens, and how.
+    pub at: ListenAt,
     /// Sockets, without descriptors yet, that wait for accept.
     pub ready: VecDeque<u32>,
     /// Connections that wait at the service and were not asked for.

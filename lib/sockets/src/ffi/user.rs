@@ -195,3 +195,6 @@ pub fn copy_out(conn: &FlextcpConnection, pos: u32, len: u32) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests;

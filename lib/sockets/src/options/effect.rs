@@ -11,7 +11,7 @@ use super::meaning::{Meaning, inherited_len, meaning};
 use super::{BufferLen, Linger, Options};
 use crate::engine::Locked;
 use crate::socket::{Phase, State};
-use crate::{Result, fork, operation, ready, send};
+use crate::{Result, fork, listen, operation, ready, send};
 
 /// Attempts to hand options to the service while its queue is full.
 const ATTEMPTS: u32 = 1000;
@@ -112,6 +112,10 @@ fn act(locked: &mut Locked, meaning: Meaning) {
         return;
     }
     let socket = locked.socket();
+    let buffer = matches!(meaning, Meaning::ReceiveBuffer | Meaning::SendBuffer);
+    if buffer && locked.state().phase == Phase::Listening {
+        return listen::change_buffers(locked);
+    }
     let (state, ctx) = locked.parts();
     if state.phase != Phase::Connected {
         return;

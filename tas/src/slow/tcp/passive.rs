@@ -33,13 +33,14 @@ impl TcpControl {
     }
 
     /// The same, but if the application has a listener of this name on the port, that changes its
-    /// backlog.
+    /// backlog, and the buffers that its connections get.
     pub fn listen_again(&mut self, w: &mut impl World, client: Client, listen: &Listen) {
         let named = self.listeners.named(client, listen.opaque, listen.port);
         let Some(open) = named.and_then(|id| self.listeners.get_mut(id)) else {
             return self.listen_open(w, client, listen);
         };
         open.set_backlog(listen.backlog);
+        open.lens = self.cfg.lens(listen.buffers);
         let answer = AppinStatus {
             opaque: listen.opaque,
             status: 0,

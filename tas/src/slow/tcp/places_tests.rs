@@ -213,6 +213,16 @@ fn a_listeners_connections_have_its_buffers() {
     let (_, setup) = net.installed();
     assert_eq!((setup.init.rx_len, setup.init.tx_len), (4096, 2048));
     assert!(setup.init.rcv_wnd <= 4096);
+    // Others from then on.
+    let listen = Listen {
+        buffers: BufferLens { rx: 2048, tx: 8192 },
+        ..listen
+    };
+    net.tcp.listen_again(&mut net.w, APP, &listen);
+    assert_eq!(net.status(APP), (1, 0));
+    net.peer_connects(80, 40001);
+    let (_, setup) = net.installed();
+    assert_eq!((setup.init.rx_len, setup.init.tx_len), (2048, 8192));
 }
 
 #[test]
