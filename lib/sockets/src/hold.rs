@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::engine::{self, HomeId};
 use crate::ffi::{raw, signals};
 use crate::send;
 use crate::socket::{SOCKETS, Socket};
@@ -45,17 +46,24 @@ fn run() {
         }
         RUNNING.store(false, Ordering::Release);
         // What was held back meanwhile relies on this thread.
-        let more = SOCKETS.all().any(|s| s.held.load(Ordering::Acquire));
+        let more = sockets().any(|s| s.held.load(Ordering::Acquire));
         if !more || RUNNING.swap(true, Ordering::AcqRel) {
             return;
         }
     }
 }
 
+/// All sockets. A context's lock keeps the process from forking while the
+/// pool's is taken.
+fn sockets() -> impl Iterator<Item = &'static Socket> {
+    let _home = engine::lock(HomeId(0));
+    SOCKETS.all()
+}
+
 /// Pushes what is held back, and says whether there was anything.
 fn push() -> bool {
     let mut any = false;
-    for socket in SOCKETS.all() {
+    for socket in sockets() {
         if !socket.held.swap(false, Ordering::AcqRel) {
             continue;
         }

@@ -213,6 +213,7 @@ fn a_listeners_connections_have_its_buffers() {
     let (_, setup) = net.installed();
     assert_eq!((setup.init.rx_len, setup.init.tx_len), (4096, 2048));
     assert!(setup.init.rcv_wnd <= 4096);
+    net.w_answer();
     // Others from then on.
     let listen = Listen {
         buffers: BufferLens { rx: 2048, tx: 8192 },
