@@ -11,6 +11,7 @@
 //! accesses or opaque copies, once, into owned values.
 
 mod arena;
+mod biased;
 mod bytes;
 mod copy;
 mod doorbell;
@@ -29,6 +30,7 @@ mod waker;
 mod yielder;
 
 pub use arena::{Arena, OutOfBounds, ShmOffset, prefetch, prefetch_write};
+pub use biased::{BiasedGuard, BiasedMutex};
 pub use bytes::ByteRing;
 pub use doorbell::{Doorbell, EventFd, SleepGate};
 pub use fdpass::write_to_fd;

@@ -3,10 +3,11 @@
 use std::ptr::NonNull;
 
 use loom::cell::UnsafeCell;
-use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
+use crate::biased::Gate;
 use crate::doorbell::{SleepGate, Throttle};
 use crate::owned::{OwnerId, Owners};
 use crate::slots::RawSlots;
@@ -290,5 +291,31 @@ fn a_flow_moves_between_owners_without_a_race() {
         // SAFETY: owned again.
         assert_eq!(flow.state.with(|state| unsafe { *state }), 2);
         taker.join().unwrap();
+    });
+}
+
+/// The kernel's barrier for all threads is a barrier on both sides here, which
+/// is what it amounts to.
+#[test]
+fn owner_and_other_are_never_inside_together() {
+    loom::model(|| {
+        let gate = Arc::new(Gate::new());
+        let value = Arc::new(UnsafeCell::new(0));
+        gate.open();
+        let (other_gate, other_value) = (Arc::clone(&gate), Arc::clone(&value));
+        let other = thread::spawn(move || {
+            other_gate.close(|| fence(Ordering::SeqCst));
+            while other_gate.is_inside() {
+                thread::yield_now();
+            }
+            // SAFETY: loom tells if the owner is at it too.
+            other_value.with_mut(|value| unsafe { *value += 1 });
+        });
+        if gate.enter(|| fence(Ordering::SeqCst)) {
+            // SAFETY: as above.
+            value.with_mut(|value| unsafe { *value += 1 });
+            gate.leave();
+        }
+        other.join().unwrap();
     });
 }

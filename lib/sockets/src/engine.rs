@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use rustix::io::Errno;
 use tas_abi::ll::{FLEXTCP_MAX_CONTEXTS, FlextcpContext};
 use tas_ll::service;
+use tas_shm::{BiasedGuard, BiasedMutex};
 
 use crate::ffi::cell::{EVENTS, LowLevel, Token};
 use crate::socket::{SOCKETS, Socket, State};
@@ -31,7 +32,7 @@ pub struct Home {
 
 /// A context's place.
 struct Place {
-    home: Mutex<Home>,
+    home: BiasedMutex<Home>,
     /// Threads that prefer it.
     threads: AtomicU32,
     /// Its eventfd, -1 without a context.
@@ -47,7 +48,7 @@ static ATTACH: Mutex<bool> = Mutex::new(false);
 fn places() -> &'static [Place] {
     PLACES.get_or_init(|| {
         let place = |token| Place {
-            home: Mutex::new(Home { ctx: None, token }),
+            home: BiasedMutex::new(Home { ctx: None, token }),
             threads: AtomicU32::new(0),
             event: AtomicI32::new(-1),
             sleepers: AtomicU32::new(0),
@@ -66,6 +67,7 @@ struct Mine(Cell<Option<HomeId>>);
 impl Drop for Mine {
     fn drop(&mut self) {
         if let Some(place) = self.0.get().and_then(place) {
+            place.home.disown();
             place.threads.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -95,23 +97,19 @@ fn least_used() -> HomeId {
     let least = places().iter().enumerate().min_by_key(|(_, p)| used(p));
     least.map_or(HomeId(0), |(index, place)| {
         place.threads.fetch_add(1, Ordering::Relaxed);
+        place.home.own();
         HomeId(index as u32)
     })
 }
 
 /// A locked context.
-pub type HomeGuard = MutexGuard<'static, Home>;
+pub type HomeGuard = BiasedGuard<'static, Home>;
 
 /// Locks a context.
 #[inline]
 pub fn lock(id: HomeId) -> Option<HomeGuard> {
-    // A panic leaves no state half changed that the next call could not see.
-    Some(
-        place(id)?
-            .home
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner),
-    )
+    // Not given to a signal's handler while its thread has it.
+    place(id)?.home.lock()
 }
 
 /// The eventfd of a context, if it has one.
@@ -154,6 +152,17 @@ pub fn lock_attach() -> AttachGuard {
 /// All contexts, in the order in which they are locked.
 pub fn all_homes() -> impl Iterator<Item = HomeId> {
     (0..HOMES).map(HomeId)
+}
+
+/// Contexts of threads that are gone, as all but this one are in a child made by
+/// fork, are for others. Called with none of them locked.
+pub fn forget_threads() {
+    let mine = MINE.try_with(|mine| mine.0.get()).ok().flatten();
+    for (id, place) in all_homes().zip(places()) {
+        if mine != Some(id) {
+            place.home.forget_owner();
+        }
+    }
 }
 
 /// The context was a parent's process's.
@@ -290,7 +299,9 @@ pub fn fall_asleep(id: HomeId) {
 /// poll for a whole interval, and so must all that rely on it.
 pub fn wake_up(id: HomeId) {
     let Some(place) = place(id) else { return };
-    let mut home = place.home.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(mut home) = place.home.lock() else {
+        return;
+    };
     let last = place.sleepers.fetch_sub(1, Ordering::AcqRel) == 1;
     if let Some(ctx) = home.ctx.as_deref_mut() {
         if last {

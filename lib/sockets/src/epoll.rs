@@ -17,9 +17,10 @@
 use std::collections::VecDeque;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
+use tas_shm::{BiasedGuard, BiasedMutex};
 
 use crate::engine::{HOMES, HomeId};
 use crate::ffi::events;
@@ -74,8 +75,11 @@ pub struct Epoll {
     held: AtomicU32,
     /// It was a parent's, and nobody has waited for it here.
     inherited: AtomicBool,
-    inner: Mutex<Inner>,
+    inner: BiasedMutex<Inner>,
 }
+
+/// What an epoll's lock guards, locked.
+type Guard<'a> = BiasedGuard<'a, Inner>;
 
 /// What the epoll's lock guards.
 #[derive(Default)]
@@ -111,7 +115,7 @@ impl Default for Epoll {
             nests: AtomicBool::new(false),
             held: AtomicU32::new(0),
             inherited: AtomicBool::new(false),
-            inner: Mutex::default(),
+            inner: BiasedMutex::new(Inner::default()),
         }
     }
 }
@@ -164,8 +168,12 @@ impl Epoll {
     }
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Guard<'_> {
+        loop {
+            if let Some(inner) = self.inner.lock() {
+                return inner;
+            }
+        }
     }
 
     /// Whether the descriptor names it.
@@ -315,7 +323,7 @@ pub fn moved(state: &State, from: HomeId, to: HomeId) {
 
 /// All epolls, locked.
 pub struct AllLocked {
-    epolls: Vec<(&'static Epoll, MutexGuard<'static, Inner>)>,
+    epolls: Vec<(&'static Epoll, Guard<'static>)>,
     _nesting: MutexGuard<'static, ()>,
 }
 
@@ -324,11 +332,9 @@ pub fn lock_all() -> AllLocked {
     let nesting = NESTING.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         // Their order is that of nesting, which is not known before they are locked.
-        let locked = EPOLLS.all().map(|epoll| match epoll.inner.try_lock() {
-            Ok(inner) => Some((epoll, inner)),
-            Err(TryLockError::Poisoned(error)) => Some((epoll, error.into_inner())),
-            Err(TryLockError::WouldBlock) => None,
-        });
+        let locked = EPOLLS
+            .all()
+            .map(|epoll| Some((epoll, epoll.inner.try_lock()?)));
         if let Some(epolls) = locked.collect() {
             return AllLocked {
                 epolls,

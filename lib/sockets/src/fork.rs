@@ -125,6 +125,8 @@ fn in_child() {
             inherit(socket, home, joined);
         }
     }
+    drop(stopped);
+    engine::forget_threads();
 }
 
 /// What becomes of a socket in the child.

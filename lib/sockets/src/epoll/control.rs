@@ -1,13 +1,12 @@
 //! epoll_ctl.
 
 use std::ffi::c_int;
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
 use super::members::{ET, EXCLUSIVE, Interest, Source, WAKEUP};
-use super::{Epoll, Inner, Item, enter, kernel, listens_in_kernel, nest, tell};
+use super::{Epoll, Guard, Inner, Item, enter, kernel, listens_in_kernel, nest, tell};
 use crate::engine::Locked;
 use crate::ffi::events;
 use crate::ready::{ERR, HUP, IN, OUT};
@@ -185,19 +184,14 @@ pub fn engage(locked: &mut Locked) {
 }
 
 /// A member was put on the list to be looked at; if it is ready, a thread is told.
-fn queued(
-    epoll: &'static Epoll,
-    inner: MutexGuard<'static, Inner>,
-    socket: &Socket,
-    interest: Interest,
-) {
+fn queued(epoll: &'static Epoll, inner: Guard<'static>, socket: &Socket, interest: Interest) {
     if socket.ready() & (interest.events | ERR | HUP) != 0 {
         tell::wake_one(epoll, inner);
     }
 }
 
 /// Locks the epoll if the descriptor still names it.
-fn named(epoll: &'static Epoll, epfd: c_int) -> Result<MutexGuard<'static, Inner>> {
+fn named(epoll: &'static Epoll, epfd: c_int) -> Result<Guard<'static>> {
     let inner = epoll.lock();
     if epoll.is_named(epfd) {
         Ok(inner)

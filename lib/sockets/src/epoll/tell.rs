@@ -1,9 +1,8 @@
 //! Telling epolls, and the threads that wait for them, that members are ready.
 
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
-use super::{EPOLLS, Epoll, Inner, Item};
+use super::{EPOLLS, Epoll, Guard, Inner, Item};
 use crate::ready::READ;
 use crate::wait::Waiter;
 
@@ -35,7 +34,7 @@ pub fn tell(item: &Item, bits: u32) -> bool {
 /// A member may be ready: one thread that waits is told, unless one is about to
 /// look; and everything that watches the epoll itself. Returns whether a thread
 /// will look.
-pub(super) fn wake_one(epoll: &'static Epoll, mut inner: MutexGuard<'static, Inner>) -> bool {
+pub(super) fn wake_one(epoll: &'static Epoll, mut inner: Guard<'static>) -> bool {
     let looking = epoll.looking.load(Ordering::Acquire) > 0;
     let waiter = if looking {
         None
@@ -61,7 +60,7 @@ pub(super) fn wake_one(epoll: &'static Epoll, mut inner: MutexGuard<'static, Inn
 }
 
 /// What threads must poll has changed: all of them look anew.
-pub(super) fn wake_all(epoll: &'static Epoll, inner: MutexGuard<'static, Inner>) {
+pub(super) fn wake_all(epoll: &'static Epoll, inner: Guard<'static>) {
     for waiter in inner.waiting.iter().chain(&inner.watchers) {
         waiter.tell();
     }

@@ -1,14 +1,13 @@
 //! epoll_wait.
 
 use std::ffi::c_int;
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
 use super::members::Members;
 use super::nest::holds;
-use super::{Epoll, Inner, named_again, tell, unname};
+use super::{Epoll, Guard, named_again, tell, unname};
 use crate::Result;
 use crate::engine::{self, HOMES, HomeId};
 use crate::ffi::events::{self, Mask, Time, Told};
@@ -28,6 +27,8 @@ pub fn wait(fd: c_int, out: &mut Told<'_>, time: Time, mask: Mask<'_>) -> Result
     if epoll.inherited.load(Ordering::Acquire) {
         epoll.revive();
     }
+    // Whoever waits first is who waits most.
+    epoll.inner.own();
     let mut until = None;
     if epoll.ours.load(Ordering::Acquire) == 0 {
         until = Some(time.until());
@@ -66,7 +67,7 @@ pub fn wait(fd: c_int, out: &mut Told<'_>, time: Time, mask: Mask<'_>) -> Result
 
 /// Polls the contexts where members are at home, and locks the epoll.
 #[inline]
-fn turn(epoll: &'static Epoll) -> MutexGuard<'static, Inner> {
+fn turn(epoll: &'static Epoll) -> Guard<'static> {
     let others = epoll.awaited.load(Ordering::Acquire) > 0;
     if others {
         // They are left asleep: this thread takes what it is about to find.
@@ -88,7 +89,7 @@ fn collect(members: &mut Members, out: &mut Told<'_>) {
 
 /// What this thread was told of and has not taken, or may still be ready, is another's.
 #[inline]
-fn settle(epoll: &'static Epoll, inner: MutexGuard<'static, Inner>) {
+fn settle(epoll: &'static Epoll, inner: Guard<'static>) {
     if inner.members.queued() > 0 && !inner.waiting.is_empty() {
         tell::wake_one(epoll, inner);
     }
