@@ -81,6 +81,7 @@ pub(super) unsafe extern "C-unwind" fn splice(
         if len == 0 {
             return 0;
         }
+        // Concerns the pipe; the socket has its own O_NONBLOCK (splice(2)).
         let nonblock = flags & libc::SPLICE_F_NONBLOCK != 0;
         match receives {
             true => to_pipe(from, to, len, nonblock),
@@ -132,11 +133,10 @@ fn to_pipe(from: c_int, pipe: c_int, len: usize, nonblock: bool) -> ssize_t {
         return failure;
     }
     let mut piece = vec![0u8; len.min(PIECE)];
-    let wait = if nonblock { libc::MSG_DONTWAIT } else { 0 };
     let place = piece.as_mut_ptr().cast::<c_void>();
     // SAFETY: a live buffer and at most its length.
     unsafe {
-        let seen = data::recv(from, place, piece.len(), libc::MSG_PEEK | wait);
+        let seen = data::recv(from, place, piece.len(), libc::MSG_PEEK);
         if seen <= 0 {
             return seen;
         }
@@ -163,13 +163,7 @@ fn from_pipe(pipe: c_int, to: c_int, len: usize, nonblock: bool, more: bool) -> 
     if seen == 0 {
         return 0;
     }
-    let mut flags = 0;
-    if nonblock {
-        flags |= libc::MSG_DONTWAIT;
-    }
-    if more {
-        flags |= libc::MSG_MORE;
-    }
+    let flags = if more { libc::MSG_MORE } else { 0 };
     // SAFETY: a live buffer and at most its length.
     unsafe {
         let sent = data::send(to, place, seen, flags);
