@@ -59,7 +59,7 @@ static void streams(void)
     printf("heard %s", line);
     SAY(fclose(out));
     SAY(shutdown(fileno(in), SHUT_WR));
-    SAY(fgetc(in));
+    SAY(fgetc(in) == EOF ? 1 : 0);
     SAY(feof(in) != 0);
     SAY(fclose(in));
 }
