@@ -265,6 +265,7 @@ check-sockets: all
 # Programs under the preload: tests/c/interpose.
 check-interpose: all
 	tests/c/interpose/run.sh
+	tests/c/interpose/service.sh
 
 check-options: all
 	tests/build/options.sh

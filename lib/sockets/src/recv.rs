@@ -144,6 +144,12 @@ fn take(locked: &mut Locked, iov: &Iov<'_>, at: usize, how: How) -> Result<Step>
         && let Some(ctx) = ctx
     {
         calls::rx_done(ctx, conn, len as usize).map_err(engine::errno)?;
+        if state.shared {
+            // What another process reads next must not be this again.
+            calls::post(ctx, conn);
+            // What is not posted now is posted by the next poll.
+            let _ = tas_ll::context::post_all(ctx);
+        }
         ready::update(socket, state, 0);
     }
     Ok(Step::Moved(len as usize))
