@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -43,11 +44,13 @@
 #define writev tas_writev
 #define pwrite tas_pwrite
 #define sendfile tas_sendfile
+#define ioctl tas_ioctl
 #define epoll_create tas_epoll_create
 #define epoll_create1 tas_epoll_create1
 #define epoll_ctl tas_epoll_ctl
 #define epoll_wait tas_epoll_wait
 #define epoll_pwait tas_epoll_pwait
+#define epoll_pwait2 tas_epoll_pwait2
 #define select tas_select
 #define pselect tas_pselect
 #define poll tas_poll
