@@ -126,9 +126,14 @@ impl TcpControl {
             return;
         };
         listener.watch(client, opaque, on);
-        if let Some(flow) = listener.ready.front()
-            && let Some(record) = self.flows.get(flow)
-            && on
+        if !on {
+            return;
+        }
+        // Of each, as of those that come later: who watches counts them.
+        for record in listener
+            .ready
+            .iter()
+            .filter_map(|flow| self.flows.get(flow))
         {
             w.tell_once(client.context, newconn(opaque, &record.tuple));
         }

@@ -66,6 +66,24 @@ fn requests_to_accept_are_served_in_order() {
 }
 
 #[test]
+fn who_begins_to_watch_hears_of_each_connection_that_waits() {
+    let mut net = Net::new();
+    net.listen(APP, 1, 80, 8);
+    for port in [40000, 40001] {
+        net.peer_connects(80, port);
+        net.installed();
+        assert_eq!(newconn(&mut net), (1, port));
+    }
+    net.tcp.listen_watch(&mut net.w, APP, 1, 80, true);
+    assert_eq!(newconn(&mut net), (1, 40000));
+    assert_eq!(newconn(&mut net), (1, 40001));
+    net.tcp.listen_watch(&mut net.w, APP, 1, 80, false);
+    net.peer_connects(80, 40002);
+    net.installed();
+    net.quiet();
+}
+
+#[test]
 fn another_context_accepts_for_itself() {
     let mut net = Net::new();
     net.listen(APP, 1, 80, 8);
