@@ -212,6 +212,7 @@ check:
 	$(MAKE) check-install
 	$(MAKE) check-instructions
 	$(MAKE) check-full
+	$(MAKE) check-apps
 	$(MAKE) check-loopback
 	@echo 'check: ok'
 
@@ -323,6 +324,7 @@ loopback: all
 
 bench: loopback
 	$(AS_ROOT) $(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- run --json $(BENCH_JSON)
+	$(MAKE) bench-redis
 
 # Kinds of ports and MTUs on a veth pair, beside Linux sockets.
 bench-veth:
