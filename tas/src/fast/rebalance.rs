@@ -317,7 +317,11 @@ impl<Q: NicQueue> Core<Q> {
                 self.held_back.retain(|held| flow_of(held) != Some(id));
                 false
             }
-            message => flow_of(message).is_some_and(|id| self.other_owner(id).is_some()),
+            message => flow_of(message).is_some_and(|id| {
+                // In order: the flow may be here while its arrival is yet to be read.
+                let mut held = self.held_back.iter();
+                self.other_owner(id).is_some() || held.any(|held| flow_of(held) == Some(id))
+            }),
         };
         if waits {
             self.held_back.push(message);

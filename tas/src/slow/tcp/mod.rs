@@ -29,6 +29,8 @@ mod world;
 #[cfg(test)]
 mod close_tests;
 #[cfg(test)]
+mod family_tests;
+#[cfg(test)]
 mod frames_tests;
 #[cfg(test)]
 mod open_tests;
