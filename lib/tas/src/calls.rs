@@ -462,6 +462,15 @@ pub fn rx_done(ctx: &mut FlextcpContext, conn: ConnRef, len: usize) -> Result<()
     Ok(())
 }
 
+/// Allocates up to `len` bytes of the transmit buffer, in up to two pieces, and returns how many.
+///
+/// # Errors
+/// Those of [`tx_send`], but `ENOTCONN` when the connection is not open.
+pub fn tx_alloc(conn: ConnRef, len: usize) -> Result<usize> {
+    let (_, taken) = conn.with(|c| conn::tx_alloc(c, len, false))?;
+    Ok(taken as usize)
+}
+
 /// Sends the first `len` allocated bytes, together with what was handed back.
 ///
 /// # Errors

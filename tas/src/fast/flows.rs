@@ -221,6 +221,7 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
+    #[cold]
     fn set_liveness(&mut self, id: FlowId, options: &LivenessOptions) {
         let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
             return;
@@ -237,6 +238,7 @@ impl<Q: NicQueue> Core<Q> {
         self.schedule.arm(id, &mut slot.app, deadline);
     }
 
+    #[cold]
     fn inspect(&mut self, id: FlowId) {
         if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0)
             && slot.app.installed
@@ -249,6 +251,7 @@ impl<Q: NicQueue> Core<Q> {
 
     /// Lets go of a context whose application is gone. What it had posted is passed on first: some
     /// of its flows may be on other cores, which ask for that when they close them.
+    #[cold]
     fn remove_context(&mut self, id: ContextId) {
         if let Some(index) = self.contexts.index(id)
             && !self.peers.is_empty()
@@ -310,6 +313,7 @@ impl<Q: NicQueue> Core<Q> {
     }
 
     /// Takes a flow away from its application, after all that this one has posted.
+    #[cold]
     fn take(&mut self, id: FlowId, by: Option<ContextId>) {
         let Some((_, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
             return;
@@ -324,6 +328,7 @@ impl<Q: NicQueue> Core<Q> {
     }
 
     /// Takes a flow away for which no other core has updates.
+    #[cold]
     pub(super) fn finish_take(&mut self, id: FlowId, by: Option<ContextId>) {
         let Some((_, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
             return;
