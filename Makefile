@@ -23,7 +23,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # Debian's names of what build, tests and demo use.
 PACKAGES := gcc g++ libc6-dev make pkg-config python3 libclang-dev iproute2 ethtool util-linux valgrind \
-	libjemalloc2
+	libjemalloc2 libtcmalloc-minimal4
 PACKAGES += $(if $(RTE_SDK),,libdpdk-dev)
 # The programs that `check-apps` runs on TAS.
 APP_PACKAGES := redis-server redis-tools memcached libmemcached-tools nginx-light lighttpd haproxy \

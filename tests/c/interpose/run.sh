@@ -38,7 +38,7 @@ done
 
 # One after the other from here on: what a program prints is a list of what its
 # calls return. Ways to start it: name and environment.
-jemalloc=$(ldconfig -p | sed -n 's/.*libjemalloc\.so\.2 .*=> //p' | head -n 1)
+allocators='libjemalloc.so.2 libtcmalloc_minimal.so.4'
 run() { # HOW PROGRAM ARGUMENT...
     how=$1
     shift
@@ -46,18 +46,20 @@ run() { # HOW PROGRAM ARGUMENT...
     alone) env "$@" ;;
     preloaded) env LD_PRELOAD="$library" "$@" ;;
     disabled) env LD_PRELOAD="$library" TAS_INTERPOSE_DISABLE=1 "$@" ;;
-    before-jemalloc) env LD_PRELOAD="$library $jemalloc" "$@" ;;
-    after-jemalloc) env LD_PRELOAD="$jemalloc $library" "$@" ;;
+    before-*) env LD_PRELOAD="$library ${how#before-}" "$@" ;;
+    after-*) env LD_PRELOAD="${how#after-} $library" "$@" ;;
     esac
 }
 
 ways='preloaded disabled'
-if [ -n "$jemalloc" ]; then
-    ways="$ways before-jemalloc after-jemalloc"
-else
-    echo 'libjemalloc.so.2 is missing: make deps installs it' >"$work/log"
-    fail jemalloc
-fi
+for allocator in $allocators; do
+    if ldconfig -p | grep -qF "$allocator"; then
+        ways="$ways before-$allocator after-$allocator"
+    else
+        echo "$allocator is missing: make deps installs it" >"$work/log"
+        fail "$allocator"
+    fi
+done
 
 for program in calls numbers processes threads early fortified 'load'; do
     argument=

@@ -177,17 +177,41 @@ try talks jemalloc LD_PRELOAD="$library $jemalloc"
 
 # --- tas-run -------------------------------------------------------------------
 
-runs() { # EXPECTED-STATUS TEXT USER [ARGUMENT...]
-    local expected=$1 text=$2 user=$3 status=0
-    shift 3
-    on "$tas_side" setpriv --reuid="$user" --regid="$user" --clear-groups \
+runs() { # EXPECTED-STATUS TEXT SIDE USER [ARGUMENT...]
+    local expected=$1 text=$2 side=$3 user=$4 status=0
+    shift 4
+    on "$side" setpriv --reuid="$user" --regid="$user" --clear-groups \
         "$root/tools/tas-run" "$@" >"$work/why" 2>&1 || status=$?
     [ "$status" = "$expected" ] && grep -qF -- "$text" "$work/why"
 }
 
-try runs 0 'connect(fd, addr, len) = 0' 0 "$work/own" connect "$linux_ip" 7000
-try runs 0 'connect(fd, addr, len) = 0' 1000 "$work/own" connect "$linux_ip" 7000
-try runs 127 'no such program' 0 no-such-program
+$CC -static -o "$work/static" -x c - <<'END'
+int main(void) { return 0; }
+END
+printf '#! %s\n' "$work/static" >"$work/script"
+cp /bin/echo "$work/privileged"
+chmod 4755 "$work/privileged" && chmod 755 "$work/script"
+connect=("$work/own" connect "$linux_ip" 7000)
+try runs 0 'connect(fd, addr, len) = 0' "$tas_side" 0 "${connect[@]}"
+try runs 0 'connect(fd, addr, len) = 0' "$tas_side" 65534 "${connect[@]}"
+try runs 0 "connect $linux_ip:7000: TAS" "$tas_side" 0 --log "${connect[@]}"
+try runs 0 'kernel (by the rules)' "$tas_side" 0 --log --connect=-:7000 "${connect[@]}"
+try runs 1 "':x': no port number; ending" "$tas_side" 0 --connect=:x "${connect[@]}"
+try runs 127 'no-such-program: no such program' "$tas_side" 0 no-such-program
+try runs 126 'not executable' "$tas_side" 0 /etc/passwd
+try runs 126 'static: statically linked' "$tas_side" 0 "$work/static"
+try runs 126 "script: its interpreter $work/static is statically linked" "$tas_side" 0 "$work/script"
+try runs 126 'privileged: set-uid' "$tas_side" 65534 "$work/privileged"
+try runs 0 fine "$tas_side" 0 "$work/privileged" fine
+try runs 1 'no TAS service is running' "$linux_side" 0 "${connect[@]}"
+try runs 0 "running on the kernel's sockets" "$linux_side" 0 --fallback "${connect[@]}"
+
+stop "$tas_pid" || true
+on "$tas_side" find /dev/shm -mindepth 1 -delete
+options=("${options[@]/--shm-mode=666/--quiet}")
+start_service
+try runs 1 'refuses this user' "$tas_side" 65534 "${connect[@]}"
+try runs 0 'connect(fd, addr, len) = 0' "$tas_side" 0 "${connect[@]}"
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
