@@ -14,7 +14,7 @@ use tas_shm::{BiasedGuard, BiasedMutex};
 
 use crate::ffi::cell::{EVENTS, LowLevel, Token};
 use crate::socket::{SOCKETS, Socket, State};
-use crate::{Result, dispatch, table};
+use crate::{Result, dispatch, epoll, table};
 
 /// Contexts of a process.
 pub const HOMES: u32 = FLEXTCP_MAX_CONTEXTS as u32;
@@ -198,8 +198,20 @@ impl Home {
             }
             table::protect(ctx.evfd);
             self.ctx = Some(ctx);
+            self.announce(id);
         }
         self.ctx.as_deref_mut().ok_or(Errno::NOBUFS)
+    }
+
+    /// Threads that wait for what is at home here sleep on the context from now on.
+    fn announce(&mut self, id: HomeId) {
+        for socket in SOCKETS.all().filter(|socket| socket.home() == id) {
+            let state = socket.state(&mut self.token);
+            for waiter in &state.waiters {
+                waiter.tell();
+            }
+            epoll::context_made(state);
+        }
     }
 
     /// Its place.

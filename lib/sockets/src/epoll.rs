@@ -194,7 +194,7 @@ impl Epoll {
     }
 
     /// Notes a member at home in `home`. Threads that wait must poll it too.
-    fn count_home(&'static self, inner: &mut Inner, home: HomeId) -> bool {
+    fn count_home(&self, inner: &mut Inner, home: HomeId) -> bool {
         let Some(count) = inner.at_home.get_mut(home.0 as usize) else {
             return false;
         };
@@ -308,15 +308,11 @@ pub fn listens(state: &State) {
     }
 }
 
-/// The socket has moved from a context to another. Both are locked.
-pub fn moved(state: &State, from: HomeId, to: HomeId) {
+/// The context of a socket was made: threads that sleep are to sleep on it too.
+pub fn context_made(state: &State) {
     for item in &state.items {
         if let Some(epoll) = EPOLLS.get(item.epoll) {
-            let mut inner = epoll.lock();
-            epoll.discount_home(&mut inner, from);
-            if epoll.count_home(&mut inner, to) {
-                tell::wake_all(epoll, inner);
-            }
+            tell::wake_all(epoll, epoll.lock());
         }
     }
 }
@@ -353,8 +349,10 @@ impl AllLocked {
             inner.waiting.clear();
             inner.watchers.clear();
             inner.passing = 0;
-            // The parent's, which has it in the epoll that both have.
-            inner.recall = None;
+            // In the epoll that both have it stays for as long as either has it.
+            if let Some(event) = inner.recall.take() {
+                sys::close(event);
+            }
             epoll.looking.store(0, Ordering::Relaxed);
             epoll.awaited.store(0, Ordering::Relaxed);
             let held = epoll.held.swap(0, Ordering::Relaxed);

@@ -247,3 +247,7 @@ impl Socket {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "poll_tests.rs"]
+mod tests;

@@ -76,13 +76,10 @@ impl Epoll {
     pub(super) fn look(&'static self, fd: c_int, out: &mut Told<'_>, most: usize) {
         self.looked.store(tas_shm::rdtsc(), Ordering::Relaxed);
         if self.foreign.load(Ordering::Acquire) > 0 && self.is_named(fd) {
-            let recall = self.lock().recall.is_some();
             let from = out.len();
             // A call that fails says nothing about the members of ours.
             let _ = events::epoll_now(fd, out, most);
-            if recall {
-                out.drop_recalls(from);
-            }
+            out.drop_recalls(from);
         }
         self.look_aside(&mut self.lock());
     }

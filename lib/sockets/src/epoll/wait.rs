@@ -192,9 +192,7 @@ fn pass(
     let mut inner = epoll.lock();
     inner.passing -= 1;
     let recalled = inner.recall.is_some();
-    if recalled {
-        out.drop_recalls(0);
-    }
+    out.drop_recalls(0);
     if inner.passing == 0
         && let Some(event) = inner.recall.take()
     {
