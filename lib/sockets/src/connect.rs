@@ -6,12 +6,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use rustix::io::Errno;
 use tas_ll::calls::{self, CloseHow, OpenFrom};
 
+use crate::close::Direction;
 use crate::engine::{self, Locked};
 use crate::operation::{self, Try};
 use crate::ready::{self, OUT};
-use crate::socket::Phase;
+use crate::socket::{Phase, State};
 use crate::wait::{OnSignal, Until};
-use crate::{Result, names};
+use crate::{Result, fork, listen, names};
 
 /// Connects to `to`, as connect(2).
 ///
@@ -115,17 +116,53 @@ fn begin(fd: c_int, to: SocketAddrV4) -> Result<Begun> {
         buffers: state.options.buffers(),
     };
     calls::open_from(ctx, socket.conn(), &open).map_err(engine::errno)?;
-    *state = crate::socket::State {
-        phase: Phase::Connecting,
-        untold: true,
+    start_anew(state, Phase::Connecting);
+    state.untold = true;
+    ready::update(socket, state, 0);
+    Ok(Begun::Now)
+}
+
+/// Forgets everything but what the program has set, and who waits.
+fn start_anew(state: &mut State, phase: Phase) {
+    *state = State {
+        phase,
         domain: state.domain,
         options: std::mem::take(&mut state.options),
         waiters: std::mem::take(&mut state.waiters),
         items: std::mem::take(&mut state.items),
-        ..crate::socket::State::default()
+        ..State::default()
     };
-    ready::update(socket, state, 0);
-    Ok(Begun::Now)
+}
+
+/// Ends the connection, or the attempt at one, as connect(2) does with AF_UNSPEC.
+/// The socket may connect again.
+///
+/// # Errors
+/// `EBADF` when the descriptor is not ours, and those of the service.
+pub fn disconnect(fd: c_int) -> Result<()> {
+    let mut locked = operation::lock(fd)?;
+    match locked.state().phase {
+        Phase::Fresh => return Ok(()),
+        Phase::Listening => return listen::shutdown(fd, locked, Direction::Both),
+        Phase::Closing => return Err(Errno::BADF),
+        Phase::Connecting | Phase::Connected => {
+            fork::claim(&mut locked)?;
+            abandon(locked)?;
+        }
+        Phase::Over => drop(locked),
+    }
+    // Until then the service may write to the connection's memory.
+    let forever = |_: &mut Locked| Until::Forever;
+    operation::run(fd, forever, OnSignal::Restart, |locked| {
+        let socket = locked.socket();
+        let state = locked.state();
+        if state.last_word_due {
+            return Ok(Try::Wait);
+        }
+        start_anew(state, Phase::Fresh);
+        ready::update(socket, state, OUT);
+        Ok(Try::Done(()))
+    })
 }
 
 /// shutdown(2) while connecting ends the attempt.

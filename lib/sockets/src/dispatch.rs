@@ -188,7 +188,12 @@ fn closed(home: &mut Home, conn: ConnRef, status: i16) {
                 Errno::from_raw_os_error(i32::from(status).saturating_neg()),
             );
         }
-        Phase::Over => state.last_word_due = false,
+        Phase::Over => {
+            state.last_word_due = false;
+            for waiter in &state.waiters {
+                waiter.tell();
+            }
+        }
         _ => {}
     }
 }

@@ -95,7 +95,19 @@ pub unsafe fn read(addr: *const sockaddr, len: socklen_t, domain: Domain) -> Res
     unsafe { Bytes::copy(addr, len)? }.parse(domain)
 }
 
-/// The same for bind(2), which takes the wildcard address without a family too.
+/// Whether an address is of no family: connecting to it ends a connection.
+///
+/// # Errors
+/// As [`read`].
+///
+/// # Safety
+/// As [`read`].
+pub unsafe fn is_none(addr: *const sockaddr, len: socklen_t) -> Result<bool> {
+    // SAFETY: the caller's promise.
+    Ok(unsafe { Bytes::copy(addr, len)? }.family() == libc::AF_UNSPEC)
+}
+
+/// As [`read`] for bind(2), which takes the wildcard address without a family too.
 ///
 /// # Errors
 /// As [`read`].

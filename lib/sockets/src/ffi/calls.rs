@@ -87,6 +87,10 @@ pub unsafe extern "C" fn tas_connect(fd: c_int, addr: *const sockaddr, len: sock
     done(|| {
         let domain = names::domain_of(fd)?;
         // SAFETY: the caller's promise.
+        if unsafe { address::is_none(addr, len)? } {
+            return connect::disconnect(fd);
+        }
+        // SAFETY: the caller's promise.
         let to = unsafe { address::read(addr, len, domain)? };
         connect::connect(fd, names::to_v4(to).ok_or(Errno::NETUNREACH)?)
     })
