@@ -36,7 +36,8 @@ const CANCEL_DISABLE: c_int = 1;
 /// Runs a call that may block, on one of our sockets. Such a call is a
 /// cancellation point at its beginning only: cancelled in the middle, it would
 /// leave locks behind.
-#[inline]
+// Not in line: calls on the kernel's descriptors would have to save its registers.
+#[inline(never)]
 fn uncancelled<R>(call: impl FnOnce() -> R) -> R {
     let mut state = 0;
     // SAFETY: the state is the calling thread's own. Cancellation unwinds from

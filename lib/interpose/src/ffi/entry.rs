@@ -26,7 +26,7 @@ macro_rules! by_descriptor {
                 // SAFETY: the caller's promise.
                 unsafe {
                     if $crate::sockets::is_ours($fd) {
-                        let result = $crate::ffi::entry::$how(|| {
+                        let result = $crate::ffi::entry::$how(move || {
                             $crate::sockets::$ours($fd $(, $arg)*)
                         });
                         if result != -1 || !$crate::ffi::entry::is_stale($fd) {
