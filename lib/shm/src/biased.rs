@@ -8,6 +8,7 @@
 //! barrier (membarrier(2)), and then see whether the owner is inside.
 
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,9 @@ const NOBODY: u64 = 0;
 pub struct BiasedMutex<T> {
     gate: Gate,
     others: Mutex<Calm>,
+    /// The mutex's guard, while somebody is inside by the slow way. Not in the
+    /// guard of this lock, which is passed around on the fast way too.
+    held: UnsafeCell<Option<MutexGuard<'static, Calm>>>,
     value: UnsafeCell<T>,
 }
 
@@ -30,8 +34,11 @@ pub struct BiasedMutex<T> {
 struct Calm(u32);
 
 // SAFETY: the value is reached through a guard, of which there is one at a
-// time, so it goes from thread to thread.
+// time, so it goes from thread to thread. The mutex's guard in `held` is dropped
+// by the thread that put it there: guards of this lock stay in their thread.
 unsafe impl<T: Send> Sync for BiasedMutex<T> {}
+// SAFETY: as above; nobody is inside while it goes.
+unsafe impl<T: Send> Send for BiasedMutex<T> {}
 
 /// Who is inside, and who may go in.
 pub(crate) struct Gate {
@@ -82,6 +89,7 @@ impl Gate {
     }
 
     /// Whether the owner is inside.
+    #[inline]
     pub(crate) fn is_inside(&self) -> bool {
         self.inside.load(Ordering::Acquire) != 0
     }
@@ -107,6 +115,7 @@ impl<T> BiasedMutex<T> {
         BiasedMutex {
             gate: Gate::new(),
             others: Mutex::new(Calm(0)),
+            held: UnsafeCell::new(None),
             value: UnsafeCell::new(value),
         }
     }
@@ -122,7 +131,8 @@ impl<T> BiasedMutex<T> {
             if self.gate.enter(barrier::light) {
                 return Some(BiasedGuard {
                     lock: self,
-                    slow: None,
+                    way: FAST,
+                    _here: PhantomData,
                 });
             }
         }
@@ -133,6 +143,13 @@ impl<T> BiasedMutex<T> {
     fn lock_slow(&self) -> BiasedGuard<'_, T> {
         let slow = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         self.admit(slow)
+    }
+
+    #[cold]
+    fn leave_slow(&self) {
+        // SAFETY: called with the mutex, whose guard is taken out before it unlocks.
+        let slow = unsafe { (*self.held.get()).take() };
+        drop(slow);
     }
 
     /// The lock, if nobody has it now.
@@ -168,9 +185,16 @@ impl<T> BiasedMutex<T> {
                 std::thread::yield_now();
             }
         }
+        // SAFETY: only whoever has the mutex touches `held`. The guard's longer
+        // lifetime ends in `BiasedGuard::drop`, before `self` does.
+        unsafe {
+            let slow = std::mem::transmute::<MutexGuard<'a, Calm>, MutexGuard<'static, Calm>>(slow);
+            *self.held.get() = Some(slow);
+        }
         BiasedGuard {
             lock: self,
-            slow: Some(slow),
+            way: SLOW,
+            _here: PhantomData,
         }
     }
 
@@ -208,11 +232,20 @@ impl<T> BiasedMutex<T> {
     }
 }
 
-/// A lock that is held.
+/// By the owner's way.
+const FAST: usize = 0;
+/// By the mutex.
+const SLOW: usize = 1;
+
+/// A lock that is held. Two words, so that it is passed in registers: what is
+/// written to memory and read back in other portions waits for all that was
+/// written before.
 pub struct BiasedGuard<'a, T> {
     lock: &'a BiasedMutex<T>,
-    /// Not by the fast way.
-    slow: Option<MutexGuard<'a, Calm>>,
+    /// [`FAST`] or [`SLOW`].
+    way: usize,
+    /// It stays in its thread, as a mutex's guard does.
+    _here: PhantomData<MutexGuard<'a, ()>>,
 }
 
 impl<T> Deref for BiasedGuard<'_, T> {
@@ -237,8 +270,10 @@ impl<T> DerefMut for BiasedGuard<'_, T> {
 impl<T> Drop for BiasedGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.slow.is_none() {
+        if self.way == FAST {
             self.lock.gate.leave();
+        } else {
+            self.lock.leave_slow();
         }
     }
 }

@@ -42,6 +42,11 @@ fn data(home: &mut Home, conn: ConnRef, news: u32) {
     let (_, token) = home.parts();
     let state = socket.state(token);
     if state.phase == Phase::Connected {
+        if news == IN {
+            // Most answer what they receive, and the core has had this line last.
+            let next = conn.with(|c| c.txb_base.wrapping_add(c.txb_head as usize));
+            tas_shm::prefetch_write(next);
+        }
         ready::update(socket, state, news);
     }
 }

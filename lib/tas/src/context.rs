@@ -16,6 +16,8 @@ use crate::{conn, core_poll, kernel_poll, pending, service, wait};
 pub(crate) const KERNEL_ENTRY: u32 = 64;
 /// Bytes of an entry of the queues to a core.
 const ATX_ENTRY: u32 = Atx::SIZE as u32;
+/// Bytes ahead of the next entry that are fetched.
+const AHEAD: u32 = 128;
 /// Entries looked at when counting room.
 const RECOUNT: u32 = 64;
 
@@ -97,6 +99,13 @@ pub(crate) fn posted_entry(ctx: &mut FlextcpContext, core: u16, tail: u32) {
     if let Some(q) = ctx.queues.get_mut(usize::from(core)) {
         q.txq_tail = tail;
         q.txq_avail = q.txq_avail.saturating_sub(ATX_ENTRY);
+        // The core has those lines, having freed their entries. What lies behind the queue's end
+        // does no harm.
+        let ahead = q
+            .txq_base
+            .cast::<u8>()
+            .wrapping_add((tail + AHEAD) as usize);
+        tas_shm::prefetch_write(ahead);
     }
     recount(ctx, core);
     wait::ring_core(ctx, core);
