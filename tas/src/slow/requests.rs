@@ -16,6 +16,10 @@ use crate::link::CloseHow;
 use crate::proto::{Keepalive, LivenessOptions};
 use crate::types::{ContextId, FlowId, TenantId};
 
+/// Requests of one application that are taken at once, before it forks: more than its contexts'
+/// queues usually hold.
+const REQUESTS_OF_ONE: usize = 1 << 16;
+
 fn conn_name(opaque: u64, local: (u32, u16), remote: (u32, u16)) -> ConnName {
     let tuple = FlowTuple {
         local_ip: Ipv4Addr::from_bits(local.0),
@@ -50,9 +54,12 @@ impl Control {
         true
     }
 
-    /// Takes all requests that an application has posted.
+    /// Takes all requests that an application has posted, as long as it does not go on posting.
     pub(super) fn take_requests_of(&mut self, tenant: TenantId) {
-        while let Some((context, request)) = self.effects.contexts.next_request_of(tenant) {
+        for _ in 0..REQUESTS_OF_ONE {
+            let Some((context, request)) = self.effects.contexts.next_request_of(tenant) else {
+                break;
+            };
             self.request_or_expel(Client { tenant, context }, request);
         }
     }

@@ -176,7 +176,7 @@ impl TcpControl {
                     return;
                 };
                 if last {
-                    let asker = Some(asker);
+                    let (asker, how) = (Some(asker), unused(how));
                     taking.finish = Some(Finish { asker, how });
                     taking.from = from.filter(|from| from.client.tenant != tenant);
                 } else if from.is_some_and(|from| from.client.tenant == tenant) {
@@ -186,6 +186,7 @@ impl TcpControl {
                     answer_closed(w, asker, 0);
                 }
             }
+            Phase::Parked if last => self.close_flow(w, flow, Some(asker), unused(how)),
             _ if last => self.close_flow(w, flow, Some(asker), how),
             Phase::Attached(user) | Phase::Moving { to: user, .. }
                 if user.client.tenant == tenant =>
@@ -327,6 +328,15 @@ impl FlowRecord {
                 .holder(tenant)
                 .is_some_and(|holder| holder.opaque == opaque),
         }
+    }
+}
+
+/// How the last holder closes a connection that it does not use: only the core can tell whether
+/// something is left to read, of which the peer should know.
+fn unused(how: CloseHow) -> CloseHow {
+    match how {
+        CloseHow::Graceful => CloseHow::Abandon,
+        how => how,
     }
 }
 
