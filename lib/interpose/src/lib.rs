@@ -19,6 +19,5 @@ mod raw;
 mod real;
 mod rules;
 mod settings;
-#[allow(unsafe_code)]
 mod sockets;
 mod state;

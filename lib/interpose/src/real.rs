@@ -290,3 +290,10 @@ pub(crate) fn set_errno(errno: c_int) {
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };
 }
+
+/// Whether the program runs with rights that its user does not have, so that
+/// the environment is not to be trusted (getauxval(3), AT_SECURE).
+pub(crate) fn is_privileged() -> bool {
+    // SAFETY: asks for a number.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}

@@ -50,10 +50,3 @@ pub(crate) fn attach() -> Result<(), String> {
             .unwrap_or_else(|| errno.to_string())
     })
 }
-
-/// Whether the program runs with rights that its user does not have, so that
-/// the environment is not to be trusted (getauxval(3), AT_SECURE).
-pub(crate) fn is_privileged() -> bool {
-    // SAFETY: asks for a number.
-    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
-}

@@ -10,7 +10,7 @@ use tas_ll::network;
 
 use crate::policy::{self, Owner, Reason, Surroundings};
 use crate::settings::{Log, Settings};
-use crate::{kernel_routes, sockets};
+use crate::{kernel_routes, real, sockets};
 
 /// Exit status of a program that needs what is not there.
 const FAILED: i32 = 1;
@@ -20,7 +20,7 @@ const FAILED: i32 = 1;
 fn settings() -> &'static Settings {
     static SETTINGS: OnceLock<Settings> = OnceLock::new();
     SETTINGS.get_or_init(|| {
-        if sockets::is_privileged() {
+        if real::is_privileged() {
             return Settings {
                 disabled: true,
                 ..Settings::default()
