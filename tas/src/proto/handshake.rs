@@ -232,6 +232,17 @@ impl Handshake {
         (handshake, reply)
     }
 
+    /// Goes on where [`Handshake::accept`] was some time ago, of which only the SYN is known.
+    #[must_use]
+    pub fn resume(offer: Offer, syn: &TcpPacket<'_>, now: Micros) -> Handshake {
+        let (handshake, _) = Handshake::accept(offer, syn, now);
+        Handshake {
+            // Nobody knows when the SYN-ACK was sent.
+            repeated: true,
+            ..handshake
+        }
+    }
+
     fn new(state: State, offer: Offer, now: Micros) -> Handshake {
         Handshake {
             state,

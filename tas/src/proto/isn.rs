@@ -33,6 +33,21 @@ impl IsnSecret {
         SeqNum(hasher.finish() as u32) + (now.0 / 4) as u32
     }
 
+    /// What a SYN cookie proves: that its SYN-ACK reached the peer (RFC 4987 §3.6). `rest` is what
+    /// else it vouches for.
+    #[must_use]
+    pub fn cookie(&self, tuple: &FlowTuple, irs: SeqNum, rest: u32) -> u32 {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write_u8(b'c');
+        hasher.write_u32(tuple.local_ip.to_bits());
+        hasher.write_u32(tuple.remote_ip.to_bits());
+        hasher.write_u16(tuple.local_port);
+        hasher.write_u16(tuple.remote_port);
+        hasher.write_u32(irs.0);
+        hasher.write_u32(rest);
+        hasher.finish() as u32
+    }
+
     /// Offset of the timestamp clock towards a peer (RFC 7323 §5.4). It is the same for all
     /// connections of two hosts, so that timestamps rise from one connection to the next and a
     /// peer in TIME-WAIT can tell the new from the old (RFC 6191).

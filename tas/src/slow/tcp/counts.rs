@@ -33,8 +33,12 @@ columns! {
         Counter unknown_protocol,
         /// Connections dropped or held back because a backlog was full.
         Counter backlog_full,
-        /// Half-open connections dropped for newer ones.
-        Counter half_open_dropped,
+        /// SYNs answered by a cookie, since too many connections were half-open.
+        Counter cookies_sent,
+        /// Connections that came of cookies.
+        Counter cookies_accepted,
+        /// ACKs that might have been of cookies and were not.
+        Counter cookies_bad,
         /// Connections held back because flows, buffers or table places ran out.
         Counter no_buffers,
         /// Other stations that claim an address of ours.

@@ -57,7 +57,11 @@ impl TcpControl {
             return;
         }
         match self.conns.get(&packet.tuple()) {
-            None => self.on_new_segment(w, core, packet, None),
+            None => {
+                if !self.on_cookie(w, core, packet, frame) {
+                    self.on_new_segment(w, core, packet, None);
+                }
+            }
             Some(Conn::Opening(_)) => self.on_opening_segment(w, core, packet, frame),
             Some(Conn::HalfOpen(_)) => self.on_half_open_segment(w, core, packet, frame),
             Some(Conn::TimeWait(_)) => self.on_time_wait_segment(w, core, packet),

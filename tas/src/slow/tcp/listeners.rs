@@ -10,7 +10,8 @@ use crate::types::{ContextId, FlowId, TenantId};
 
 /// Longest backlog.
 const MAX_BACKLOG: u32 = 4096;
-/// Most half-open connections of a listener; beyond it, the oldest gives way (RFC 4987 §3.4).
+/// Most half-open connections of a listener; beyond it, SYNs are answered by cookies (RFC 4987
+/// §3.6).
 const MAX_HALF_OPEN: usize = 16_384;
 /// Most accept requests of a listener.
 const MAX_ACCEPTS: usize = 65536;
@@ -161,12 +162,9 @@ impl Listener {
         true
     }
 
-    /// The half-open connection that must give way to another.
-    pub(super) fn surplus(&self) -> Option<FlowTuple> {
-        if self.half_open.len() < MAX_HALF_OPEN {
-            return None;
-        }
-        self.half_open.first_key_value().map(|(_, tuple)| *tuple)
+    /// So many connections are half-open that no more are remembered.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.half_open.len() >= MAX_HALF_OPEN
     }
 }
 

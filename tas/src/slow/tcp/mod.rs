@@ -12,6 +12,7 @@
 mod arp;
 mod close;
 mod conn;
+mod cookies;
 mod counts;
 mod family;
 mod frames;
@@ -58,6 +59,7 @@ use crate::types::{ContextId, CoreId, FlowId, Micros, TenantId};
 
 use arp::ArpCache;
 use conn::{Conn, FlowRecord, Named, Owner, Step};
+use cookies::Cookies;
 use ids::{FlowIds, Ports, Random, Timers};
 use listeners::Listeners;
 
@@ -86,6 +88,7 @@ pub struct TcpControl {
     next_serial: u64,
     /// Who wants to know how flows are doing, in the order of asking.
     inspections: Vec<(FlowId, Owner)>,
+    cookies: Cookies,
     counts: Counts,
 }
 
@@ -109,6 +112,7 @@ impl TcpControl {
             defended: None,
             next_serial: 0,
             inspections: Vec::new(),
+            cookies: Cookies::default(),
             counts: Counts::default(),
             cfg,
         }

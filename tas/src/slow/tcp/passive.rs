@@ -252,15 +252,23 @@ impl TcpControl {
         if !is_opening(flags) {
             return;
         }
-        if !self.make_room(w, id) {
+        if !self.has_room(w, id) {
             self.counts.backlog_full += 1;
             return;
         }
-        let Some(rx_len) = self.listeners.get(id).map(|listener| listener.lens.rx) else {
+        let Some(listener) = self.listeners.get(id) else {
             return;
         };
+        let (rx_len, flooded) = (listener.lens.rx, listener.is_flooded());
         let now = w.now();
         let mut offer = self.offer(&tuple, rx_len, now);
+        if flooded {
+            // A cookie cannot be above a previous connection's numbers; the peer tries again.
+            if previous.is_none() {
+                self.send_cookie(w, core, packet, offer);
+            }
+            return;
+        }
         if let Some(previous) = previous
             && offer.iss.le(previous + u32::from(u16::MAX))
         {
@@ -268,39 +276,33 @@ impl TcpControl {
             offer.iss = previous + (u32::from(u16::MAX) + 1);
         }
         let (handshake, reply) = Handshake::accept(offer, packet, now);
-        let serial = self.next_serial;
-        self.next_serial += 1;
-        if let Some(listener) = self.listeners.get_mut(id) {
-            listener.half_open.insert(serial, tuple);
-        }
         let mac = self.mac_towards(&tuple).unwrap_or(packet.eth.src);
         let half = HalfOpen {
             listener: id,
-            serial,
+            serial: self.next_serial,
             handshake,
             mac,
             core,
         };
-        self.conns.insert(tuple, Conn::HalfOpen(Box::new(half)));
-        self.counts.opening += 1;
+        self.insert_half_open(tuple, half);
         self.arm(&tuple);
         self.transmit(w, core, mac, &tuple, &reply);
     }
 
-    /// Makes room for a half-open connection; false when the backlog is full, since it could
-    /// not be accepted anyway.
-    fn make_room(&mut self, w: &mut impl World, id: ListenerId) -> bool {
-        let Some(listener) = self.listeners.get(id) else {
-            return false;
-        };
-        if !listener.has_room() || is_behind(w, listener) {
-            return false;
+    /// Remembers a half-open connection, whose serial is the next one.
+    pub(super) fn insert_half_open(&mut self, tuple: FlowTuple, half: HalfOpen) {
+        self.next_serial += 1;
+        if let Some(listener) = self.listeners.get_mut(half.listener) {
+            listener.half_open.insert(half.serial, tuple);
         }
-        if let Some(oldest) = listener.surplus() {
-            self.counts.half_open_dropped += 1;
-            self.drop_half_open(&oldest);
-        }
-        true
+        self.conns.insert(tuple, Conn::HalfOpen(Box::new(half)));
+        self.counts.opening += 1;
+    }
+
+    /// Whether a connection could be accepted: otherwise its SYN need not be answered.
+    pub(super) fn has_room(&self, w: &mut impl World, id: ListenerId) -> bool {
+        let listener = self.listeners.get(id);
+        listener.is_some_and(|listener| listener.has_room() && !is_behind(w, listener))
     }
 
     /// A segment for a half-open connection.
@@ -425,7 +427,7 @@ impl TcpControl {
     }
 
     /// The Ethernet address on the way to a peer, if it is known without asking.
-    fn mac_towards(&self, tuple: &FlowTuple) -> Option<tas_wire::MacAddr> {
+    pub(super) fn mac_towards(&self, tuple: &FlowTuple) -> Option<tas_wire::MacAddr> {
         self.neighbour_towards(tuple)
             .and_then(|ip| self.arp.peek(ip))
     }

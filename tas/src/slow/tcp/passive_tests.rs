@@ -198,21 +198,6 @@ fn a_full_backlog_holds_connections_back() {
 }
 
 #[test]
-fn the_oldest_half_open_connection_gives_way() {
-    let mut net = Net::new();
-    net.listen(APP, 1, 80, 8);
-    let (first, iss) = net.peer_syn(80, 1);
-    for port in 2..=16_385 {
-        net.peer_syn(80, port);
-    }
-    assert_eq!(net.tcp.counts().half_open_dropped, 1);
-    assert_eq!(net.tcp.counts().opening, 16_384);
-    // Its ACK finds nothing.
-    net.recv(&first, ACK, IRS + 1, iss + 1);
-    assert_eq!(net.sent().flags, RST);
-}
-
-#[test]
 fn no_memory_counts_as_a_lost_ack() {
     let mut net = Net::new();
     net.listen(APP, 1, 80, 8);

@@ -60,7 +60,7 @@ fn region(tenant: TenantId) -> TenantId {
 /// What TCP control did.
 #[derive(Default)]
 pub(super) struct Mock {
-    now: Micros,
+    pub(super) now: Micros,
     sent: VecDeque<(CoreId, ToFast)>,
     answers: VecDeque<(ContextId, AppinMsg)>,
     passed: Vec<(FlowId, CoreId)>,
