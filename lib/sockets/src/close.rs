@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 use tas_ll::calls::{self, CloseHow};
-use tas_ll::conn;
+use tas_ll::{conn, service};
 
 use crate::engine::{self, Locked};
 use crate::operation::{self, Try};
@@ -191,21 +191,38 @@ fn conn_copy(socket: &'static Socket) -> tas_abi::ll::FlextcpConnection {
 /// requests for more.
 fn finish_listener(locked: &mut Locked) {
     let socket = locked.socket();
+    end_listener(locked);
+    socket.give_up(locked.state());
+}
+
+/// Ends a listener and the connections that wait for accept. When this returns
+/// the port is free, and the program need not call again.
+pub fn end_listener(locked: &mut Locked) {
+    let socket = locked.socket();
+    // Connections that were asked for come here, or are refused; no more are.
+    locked.state().listening.watched = false;
+    settle(locked, |locked| locked.state().listening.asked > 0);
     close_waiting(locked);
     let (state, ctx) = locked.parts();
-    state.phase = Phase::Closing;
-    let opened = state.listening.opened == Some(0);
-    let asked = match ctx {
-        Some(ctx) if opened => calls::listen_close(ctx, socket.listener()).is_ok(),
-        _ => false,
-    };
-    if !asked {
-        socket.give_up(state);
+    state.phase = Phase::Fresh;
+    if state.listening.opened == Some(0)
+        && let Some(ctx) = ctx
+        && calls::listen_close(ctx, socket.listener()).is_ok()
+    {
+        settle(locked, |_| listen::is_ending(socket));
+    }
+}
+
+/// Waits for the service's answers, which are under way.
+fn settle(locked: &mut Locked, mut awaited: impl FnMut(&mut Locked) -> bool) {
+    while awaited(locked) && service::check_alive().is_ok() {
+        locked.home().poll();
+        std::thread::yield_now();
     }
 }
 
 /// Ends the connections that nobody has accepted.
-pub fn close_waiting(locked: &mut Locked) {
+fn close_waiting(locked: &mut Locked) {
     let (ctx, token) = locked.home().parts();
     let Some(ctx) = ctx else { return };
     let _ = (ctx, token);

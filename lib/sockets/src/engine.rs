@@ -14,7 +14,7 @@ use tas_shm::{BiasedGuard, BiasedMutex};
 
 use crate::ffi::cell::{EVENTS, LowLevel, Token};
 use crate::socket::{SOCKETS, Socket, State};
-use crate::{Result, dispatch, epoll, table};
+use crate::{Result, dispatch, epoll, exit, table};
 
 /// Contexts of a process.
 pub const HOMES: u32 = FLEXTCP_MAX_CONTEXTS as u32;
@@ -112,6 +112,13 @@ pub fn lock(id: HomeId) -> Option<HomeGuard> {
     place(id)?.home.lock()
 }
 
+/// Locks a socket's home, unless somebody has it locked or it moves just now.
+pub fn try_lock(socket: &'static Socket) -> Option<Locked> {
+    let home = socket.home();
+    let guard = place(home)?.home.try_lock()?;
+    (socket.home() == home).then(|| Locked::new(guard, socket))
+}
+
 /// The eventfd of a context, if it has one.
 pub fn event_of(id: HomeId) -> Option<i32> {
     let fd = place(id)?.event.load(Ordering::Relaxed);
@@ -130,6 +137,7 @@ pub fn attach() -> Result<()> {
         service::declare_sockets().map_err(errno)?;
         *attached = true;
         protect();
+        exit::prepare();
     }
     Ok(())
 }

@@ -3,13 +3,12 @@
 //! A thread pushes what is left over by then. It runs only while there is
 //! something to push.
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::engine::{self, HomeId};
-use crate::ffi::{raw, signals};
+use crate::ffi::signals;
 use crate::send;
 use crate::socket::{SOCKETS, Socket};
 
@@ -26,8 +25,6 @@ pub fn note(socket: &'static Socket) -> bool {
 }
 
 fn start() -> bool {
-    static AT_EXIT: Once = Once::new();
-    AT_EXIT.call_once(|| raw::at_exit(push_all));
     // Signals are for the program's own threads.
     let _held = signals::Held::new(None);
     let name = String::from("tas-uncork");
@@ -78,7 +75,8 @@ fn push() -> bool {
     any
 }
 
-fn push_all() {
+/// Pushes all that is held back, at the end of the process.
+pub fn push_all() {
     push();
 }
 

@@ -20,6 +20,7 @@ pub mod create;
 mod dispatch;
 pub mod engine;
 pub mod epoll;
+mod exit;
 #[allow(unsafe_code)]
 pub mod ffi;
 pub mod fork;

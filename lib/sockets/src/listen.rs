@@ -108,13 +108,9 @@ pub(crate) fn shutdown(fd: c_int, mut locked: Locked, direction: Direction) -> R
         return Ok(());
     }
     let socket = locked.socket();
-    close::close_waiting(&mut locked);
-    let (state, ctx) = locked.parts();
-    if let Some(ctx) = ctx {
-        calls::listen_close(ctx, socket.listener()).map_err(engine::errno)?;
-    }
+    close::end_listener(&mut locked);
     sys::stop_listening(fd);
-    state.phase = Phase::Fresh;
+    let state = locked.state();
     ready::update(socket, state, IN | OUT);
     for waiter in &state.waiters {
         waiter.tell();

@@ -49,6 +49,6 @@ int main(void)
     peer_ask("connect %d", own_port(0));
     pthread_join(thread, NULL);
     say("ended: %d", ended);
-    peer("connect %d", own_port(0));
+    peer_is_refused(own_port(0));
     return 0;
 }

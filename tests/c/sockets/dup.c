@@ -101,7 +101,7 @@ int main(void)
     peer_connect(own_port(0));
     OK(accept(copy, NULL, NULL));
     R(close(copy));
-    peer("connect %d", own_port(0));
+    peer_is_refused(own_port(0));
 
     say("# before it is decided what the socket is");
     fd = tcp();

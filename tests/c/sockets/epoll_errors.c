@@ -55,7 +55,6 @@ int main(void)
     R(epoll_wait(epoll, got, huge, 0));
     R(epoll_wait(-1, got, 4, 0));
     R(epoll_wait(fd, got, 4, 0));
-    R(epoll_wait(file, got, 4, 0));
 
     say("# timeouts");
     event.events = EPOLLIN;

@@ -9,7 +9,7 @@ int main(void)
     int listener = peer_listen(64, &port), slot, fd = connect_peer(&slot), good = 0, status;
 
     for (int i = 0; i < CHILDREN / AT_ONCE; i++) {
-        int slots[AT_ONCE];
+        int slots[AT_ONCE], killed = 1;
         for (int j = 0; j < AT_ONCE; j++)
             if (fork() == 0) {
                 struct sockaddr_in addr = there(port);
@@ -23,7 +23,7 @@ int main(void)
                     _exit(2);
                 if (j == 1)
                     raise(SIGKILL);
-                _exit(0);
+                exit(0);
             }
         for (int j = 0; j < AT_ONCE; j++) {
             slots[j] = peer_accept(listener);
@@ -35,7 +35,10 @@ int main(void)
             good += WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0;
         }
         for (int j = 0; j < AT_ONCE; j++) {
-            good += !strcmp(peer_ask("eof %d", slots[j]), "eof");
+            /* One that is killed may have told nobody that it had read all. */
+            const char *end = peer_ask("eof %d", slots[j]);
+            good += !strcmp(end, "eof") || (killed > 0 && !strcmp(end, "ECONNRESET"));
+            killed -= !strcmp(end, "ECONNRESET");
             peer_ask("close %d", slots[j]);
         }
     }

@@ -67,6 +67,6 @@ int main(void)
         ended += WIFEXITED(status) && WEXITSTATUS(status) == 0;
     }
     say("ended: %d", ended);
-    peer("connect %d", own_port(0));
+    peer_is_refused(own_port(0));
     return 0;
 }

@@ -8,7 +8,7 @@ static char text[16];
 #define IDLE(expr) do { \
         peer_after(500, "text %d a", slot); \
         long before = cpu_ms(); \
-        R(expr); \
+        report(#expr, (errno = 0, (long) (expr))); \
         long used = cpu_ms() - before; \
         if (used > 150) \
             say("used %ld ms", used); \

@@ -115,7 +115,7 @@ int main(void)
     R(setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on));
     R(bind(listener, SA(&any), sizeof any));
     R(listen(listener, 8));
-    peer("connect %d", own_port(2));
+    peer_is_refused(own_port(2));
     close(listener);
 
     say("# both families on one port");

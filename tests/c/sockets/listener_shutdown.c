@@ -30,7 +30,7 @@ int main(void)
     say_outcome("accept", accepted);
     say("events: %s", bits(events_now(fd)));
     R(accept(fd, NULL, NULL));
-    peer("connect %d", own_port(0));
+    peer_is_refused(own_port(0));
     R(shutdown(fd, SHUT_RD));
 
     say("# again a listener");

@@ -87,7 +87,7 @@ int main(void)
     close(listener);
 
     say("# closed for both");
-    peer("connect %d", own_port(0));
+    peer_is_refused(own_port(0));
     addr = address("127.0.0.1", own_port(0));
     client = tcp();
     R(connect(client, SA(&addr), sizeof addr));
@@ -98,7 +98,7 @@ int main(void)
     addr = address("127.0.0.1", own_port(1));
     R(bind(listener, SA(&addr), sizeof addr));
     R(listen(listener, 8));
-    peer("connect %d", own_port(1));
+    peer_is_refused(own_port(1));
     client = local_client(own_port(1));
     serve("local", listener);
     close(client);

@@ -63,6 +63,10 @@ int main(void)
     fd = connect_peer(&slot);
     struct tcp_info info = { 0 };
     socklen_t len = sizeof info;
+    /* The round trip that is told of. */
+    R(write(fd, "abc", 3));
+    peer("read %d 3", slot);
+    sleep_ms(50);
     R(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
     say("mss: %d, rtt: %d, cwnd: %d", info.tcpi_snd_mss >= 536, info.tcpi_rtt > 0,
         info.tcpi_snd_cwnd > 0);

@@ -24,6 +24,10 @@ int peer_listen(int backlog, uint16_t *port);
 int peer_accept(int listener);
 int peer_connect(uint16_t port);
 
+/* Prints that the port refuses the peer's connections, or what it does instead
+ * after a second: a stack may take a moment to hear of a listener's end. */
+void peer_is_refused(uint16_t port);
+
 /* Ends the conversation; the peer closes its sockets. A child process that is
  * to talk to the peer calls this first, and then has a peer of its own. */
 void peer_leave(void);

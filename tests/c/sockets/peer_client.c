@@ -122,6 +122,20 @@ int peer_connect(uint16_t port)
     return number("cannot connect", peer_ask("connect %d", port));
 }
 
+void peer_is_refused(uint16_t port)
+{
+    const char *answer;
+    int tries = 100;
+
+    while (strcmp(answer = peer_ask("connect %d", port), "ECONNREFUSED") && --tries > 0) {
+        int slot = atoi(answer);
+        if (slot > 0)
+            peer_ask("close %d", slot);
+        usleep(10000);
+    }
+    printf("the peer is refused: %s\n", tries > 0 ? "yes" : answer);
+}
+
 void peer_leave(void)
 {
     if (control >= 0)

@@ -106,6 +106,7 @@ check_idle() {
         sleep 0.1
     done
     echo "FAIL $1: $flows connections are left in the service"
+    on "$tas_side" "$root/tools/statetool" | sed 's/^/    /'
     return 1
 }
 

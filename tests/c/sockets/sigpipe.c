@@ -1,7 +1,11 @@
 /* Who gets SIGPIPE, and who only EPIPE. */
 #include "test.h"
 
-#define SEEN(expr) do { signals_seen = 0; R(expr); say("SIGPIPE: %d", (int) signals_seen); } while (0)
+#define SEEN(expr) do { \
+        signals_seen = 0; \
+        report(#expr, (errno = 0, (long) (expr))); \
+        say("SIGPIPE: %d", (int) signals_seen); \
+    } while (0)
 
 int main(void)
 {

@@ -56,30 +56,27 @@ int main(void)
     say("received: %d", received == MUCH);
     close(fd);
 
-    say("# short messages of several senders stay whole");
+    say("# short messages of several senders all arrive");
     fd = connect_peer(&slot);
     peer_after(0, "echo %d", slot);
     pthread_t senders[SENDERS];
     static char letters[SENDERS] = { 'a', 'b', 'c', 'd' };
     for (int i = 0; i < SENDERS; i++)
         senders[i] = in_thread(send_messages, &letters[i]);
-    int whole = 0, counts[SENDERS] = { 0 };
+    /* Not whole, for a write that waits for room lets others in between. */
+    int counts[SENDERS] = { 0 };
     for (int i = 0; i < SENDERS * MESSAGES; i++) {
         char message[SIZE];
         if (recv(fd, message, sizeof message, MSG_WAITALL) != sizeof message)
             die("recv");
-        int same = 1;
-        for (int j = 1; j < SIZE; j++)
-            same &= message[j] == message[0];
-        whole += same;
-        if (message[0] >= 'a' && message[0] < 'a' + SENDERS)
-            counts[message[0] - 'a']++;
+        for (int j = 0; j < SIZE; j++)
+            if (message[j] >= 'a' && message[j] < 'a' + SENDERS)
+                counts[message[j] - 'a']++;
     }
     for (int i = 0; i < SENDERS; i++) {
         pthread_join(senders[i], NULL);
         say("%c: %d", letters[i], counts[i]);
     }
-    say("whole: %d", whole);
     close(fd);
 
     say("# several receivers share what comes, and all see the end");

@@ -10,7 +10,7 @@ static void limit(int fd, int option, int ms)
 
 #define TIMED(ms, expr) do { \
         long start = now_ms(); \
-        R(expr); \
+        report(#expr, (errno = 0, (long) (expr))); \
         say("%s", took(start, ms)); \
     } while (0)
 
@@ -28,6 +28,7 @@ int main(void)
     TIMED(80, readv(fd, &part, 1));
     TIMED(80, recvmsg(fd, &message, 0));
     TIMED(0, recv(fd, text, sizeof text, MSG_DONTWAIT));
+    limit(fd, SO_RCVTIMEO, 3000);
     peer_after(20, "text %d a", slot);
     R(read(fd, text, sizeof text));
 
@@ -35,6 +36,7 @@ int main(void)
     int listener = listener_on(own_port(0), 8);
     limit(listener, SO_RCVTIMEO, 80);
     TIMED(80, accept(listener, NULL, NULL));
+    limit(listener, SO_RCVTIMEO, 3000);
     peer_after(20, "start %d", own_port(0));
     OK(accept(listener, NULL, NULL));
 
