@@ -110,17 +110,21 @@ impl<Q: NicQueue> Core<Q> {
 
     /// Sends the segment that resets a flow's peer.
     pub(super) fn send_reset(&mut self, id: FlowId) {
-        let ready = self.tx.ready(&mut self.nic, &self.counters);
-        if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0)
-            && ready
-        {
+        if let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) {
             let ring = tx_ring(st);
-            let plan = Flow {
+            let flow = Flow {
                 st,
                 ext: &mut slot.ext,
+            };
+            let plans = [
+                Some(flow.reset_plan(self.now)),
+                flow.second_reset_plan(self.now),
+            ];
+            for plan in plans.into_iter().flatten() {
+                if self.tx.ready(&mut self.nic, &self.counters) {
+                    self.tx.segment(&slot.template, &plan, ring);
+                }
             }
-            .reset_plan(self.now);
-            self.tx.segment(&slot.template, &plan, ring);
         }
     }
 

@@ -257,6 +257,17 @@ impl Flow<'_> {
         }
     }
 
+    /// A second one, where the peer may expect either of two numbers: it has taken a probe of its
+    /// closed window or not, and would ignore a reset below the window (RFC 5961 §3.2).
+    #[cold]
+    #[must_use]
+    pub fn second_reset_plan(&self, now: Micros) -> Option<SegmentPlan> {
+        let mut plan = self.reset_plan(now);
+        let probed = plan.seq != self.snd_max();
+        plan.seq = self.snd_max();
+        probed.then_some(plan)
+    }
+
     /// Sequence number of segments that occupy none: SND.NXT, regardless of rewinding. Beside a
     /// closed window only SND.UNA is taken by the peer (RFC 9293 §3.10.7.4, table 6), whatever
     /// probes were sent.

@@ -212,6 +212,27 @@ mod persist_rfc9293_3_8_6_1 {
         sends!(t, seq: 1001, len: 500);
     }
 
+    /// Whether it was taken decides what number the peer takes a reset for (RFC 5961 §3.2).
+    #[test]
+    fn a_reset_after_one_has_either_number() {
+        let mut t = Trace::new(init());
+        recv!(t, window: 0);
+        t.write(500);
+        let now = t.now;
+        assert_eq!(t.host.flow().reset_plan(now).seq, SeqNum(1001));
+        assert!(t.host.flow().second_reset_plan(now).is_none());
+        t.timer();
+        sends!(t, seq: 1001, len: 1);
+        let flow = t.host.flow();
+        let second = flow.second_reset_plan(now).unwrap();
+        assert_eq!(flow.reset_plan(now).seq, SeqNum(1001));
+        assert_eq!((second.seq, second.ack), (SeqNum(1002), SeqNum(5001)));
+        assert!(second.flags.contains(TcpFlags::RST));
+        // Its answer leaves one.
+        recv!(t, ack: 1002, window: 0);
+        assert!(t.host.flow().second_reset_plan(now).is_none());
+    }
+
     #[test]
     fn fin_is_a_probe_too() {
         let mut t = Trace::new(init());
