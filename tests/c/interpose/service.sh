@@ -19,6 +19,8 @@ CC=${CC:-cc}
 for program in talk own; do
     $CC -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -o "$work/$program" "$here/$program.c"
 done
+$CC -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -g -fPIC -shared -o "$work/libearly.so" "$here/early_talk.c"
+$CC -o "$work/early" "$here/early_main.c" "$work/libearly.so" -Wl,-rpath,"$work"
 
 make_machines 1500
 # The kernel reaches another network by the same interface, and 10.77.0.64/26,
@@ -163,17 +165,22 @@ try listens_in_kernel 10.79.0.1 'not an address of TAS' "$linux_side" 10.79.0.1
 
 # --- What only interposition does -------------------------------------------------
 
-talks() { # NAME [VARIABLE=VALUE...]
+talks() { # PROGRAM [VARIABLE=VALUE...]
+    local program=$1
     shift
-    under_tas "$@" timeout 60 "$work/talk" "$linux_ip" 7000 >"$work/actual" 2>&1 || echo "status $?" >>"$work/actual"
+    rm -f "$work/log"
+    under_tas "$@" timeout 60 "$work/$program" "$linux_ip" 7000 >"$work/actual" 2>&1 || echo "status $?" >>"$work/actual"
     diff -u "$work/expected" "$work/actual" >"$work/why" &&
         grep -q "connect $linux_ip:7000: TAS" "$work/log"
 }
 
 on "$linux_side" timeout 60 "$work/talk" "$linux_ip" 7000 >"$work/expected" 2>&1
-try talks alone
-jemalloc=$(ldconfig -p | sed -n 's/.*libjemalloc\.so\.2 .*=> //p' | head -n 1)
-try talks jemalloc LD_PRELOAD="$library $jemalloc"
+try talks talk
+try talks early
+for allocator in libjemalloc.so.2 libtcmalloc_minimal.so.4; do
+    try talks talk LD_PRELOAD="$library $allocator"
+    try talks early LD_PRELOAD="$allocator $library"
+done
 
 # --- tas-run -------------------------------------------------------------------
 

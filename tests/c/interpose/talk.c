@@ -190,6 +190,28 @@ static void processes(void)
     SAY(close(other));
 }
 
+/* A program may close what it did not open; it can go on all the same. */
+static void sweep(void)
+{
+    int fd = conversation();
+    SAY(close_range(3, ~0U, 0));
+    SAY(fcntl(fd, F_GETFD));
+    fd = conversation();
+    SAY(fd);
+    SAY(dprintf(fd, "after close_range\n"));
+    hear(fd);
+    closefrom(3);
+    SAY(fcntl(fd, F_GETFD));
+    fd = conversation();
+    for (int i = 3; i < 2000; i++)
+        close(i);
+    SAY(fcntl(fd, F_GETFD));
+    fd = conversation();
+    SAY(dprintf(fd, "after closing all\n"));
+    hear(fd);
+    SAY(close(fd));
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3 || inet_pton(AF_INET, argv[1], &peer.sin_addr) != 1)
@@ -200,5 +222,6 @@ int main(int argc, char **argv)
     pipes();
     messages();
     processes();
+    sweep();
     return 0;
 }
