@@ -351,3 +351,54 @@ fn a_socket_that_becomes_the_kernels_stays_a_member() {
     crate::sys::close(member.0);
     assert_eq!(now(&epfd), []);
 }
+
+/// Readiness, memberships and epolls that come and go, all at the same time:
+/// nothing blocks for ever, and no event is lost for the epoll that stays.
+#[test]
+fn everything_at_the_same_time() {
+    const ROUNDS: usize = 2000;
+    let members: Vec<Fd> = (0..8).map(|_| socket()).collect();
+    let (outer, lasting) = (epoll(), epoll());
+    add(&outer, lasting.0, IN).unwrap();
+    for member in &members {
+        add(&lasting, member.0, IN | ET).unwrap();
+    }
+    thread::scope(|scope| {
+        let (members, outer, lasting) = (&members, &outer, &lasting);
+        scope.spawn(move || {
+            for round in 0..ROUNDS {
+                let fd = members[round % members.len()].0;
+                set(fd, 0);
+                set(fd, IN);
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(move || {
+                for _ in 0..ROUNDS / 10 {
+                    let epfd = epoll();
+                    for member in members {
+                        add(&epfd, member.0, IN).unwrap();
+                    }
+                    add(outer, epfd.0, IN).unwrap();
+                    wait_for(epfd.0, 4, 1).unwrap();
+                    delete(&epfd, members[0].0).unwrap();
+                }
+            });
+        }
+        scope.spawn(move || {
+            for _ in 0..ROUNDS {
+                wait_for(outer.0, 4, 0).unwrap();
+                wait_for(lasting.0, 4, 0).unwrap();
+            }
+        });
+    });
+    now(&lasting);
+    for member in &members {
+        set(member.0, 0);
+    }
+    assert_eq!(now(&lasting), []);
+    for member in &members {
+        set(member.0, IN);
+        assert_eq!(now(&lasting), [(IN, member.0)]);
+    }
+}
