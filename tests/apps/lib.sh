@@ -199,9 +199,12 @@ make_files() {
 # Open to all users, since programs give up their rights before they make their first socket; with
 # buffers of a size with which both many connections and long transfers work.
 apps_service() {
+    local own
     service_options net_af_packet0,iface=veth0
     options+=(--shm-mode=666 --tcp-rxbuf-len=65536 --tcp-txbuf-len=65536 --app-shm-len=4294967296
         "--ip-route=10.78.0.0/24,$peer_ip")
+    read -r -a own <<<"${TAS_APPS_OPTIONS:-}"
+    options+=("${own[@]}")
     start_service
 }
 
