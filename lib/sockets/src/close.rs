@@ -127,6 +127,8 @@ pub fn release(fd: c_int) -> Result<()> {
 
 /// The last name is gone.
 fn finish(mut locked: Locked) {
+    // What has arrived and was not read decides how it ends.
+    locked.home().poll();
     let socket = locked.socket();
     epoll::forget(locked.state());
     for waiter in &locked.state().waiters {
