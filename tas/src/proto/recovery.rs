@@ -314,7 +314,7 @@ impl Flow<'_> {
     fn go_on(&mut self, delivered: u32, now: Micros) {
         if delivered > 0 {
             // One segment more for each ACK: slow start after a timeout (RFC 5681 §3.1), and the
-            // slow-start reduction bound of proportional rate reduction (RFC 9937 §5) otherwise.
+            // slow-start reduction bound of proportional rate reduction (RFC 6937 §3.1) otherwise.
             let growth = delivered.min(self.ext.mss.into());
             self.ext.rexmit_wnd = self.ext.rexmit_wnd.saturating_add(growth);
         }

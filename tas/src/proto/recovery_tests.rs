@@ -1,4 +1,4 @@
-//! Recovery by SACK: what is sent again and when (RFC 6675, RFC 8985), how fast (RFC 9937), and
+//! Recovery by SACK: what is sent again and when (RFC 6675, RFC 8985), how fast (RFC 6937), and
 //! what is taken back (RFC 3522, RFC 3708).
 
 use tas_wire::{SeqNum, TcpFlags};
@@ -235,7 +235,7 @@ mod lost_retransmissions {
     }
 }
 
-mod rate_rfc9937 {
+mod rate_rfc6937 {
     use super::*;
 
     /// Half of ten segments are lost, every other one.
