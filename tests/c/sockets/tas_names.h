@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -27,6 +28,7 @@
 #define accept tas_accept
 #define accept4 tas_accept4
 #define fcntl tas_fcntl
+#define ioctl tas_ioctl
 #define getsockopt tas_getsockopt
 #define setsockopt tas_setsockopt
 #define getsockname tas_getsockname
