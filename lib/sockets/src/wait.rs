@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use tas_ll::service;
+use tas_shm::rdtsc;
 
 use crate::engine::{self, HomeId};
 use crate::ffi::signals::{self, Held};
@@ -18,8 +19,13 @@ use crate::{Result, sys};
 const PATIENCE: u32 = 3;
 /// Steps of a wait before signals are held back, a matter of microseconds.
 const UNHELD_STEPS: u32 = 64;
-/// Steps between two looks at the kernel's descriptors.
-const KERNEL_EVERY: u32 = 64;
+/// Cycles of the time stamp counter before they are, if steps take longer than
+/// that since others have the CPU.
+const UNHELD: u64 = 50_000;
+/// Cycles of the time stamp counter, some tens of microseconds, between two
+/// looks at the kernel's descriptors. Not a number of steps: each may let
+/// others have the CPU for milliseconds.
+pub const UNASKED: u64 = 100_000;
 
 /// All waiters.
 static WAITERS: Pool<Waiter> = Pool::new();
@@ -169,6 +175,10 @@ pub struct Wait<'a> {
     /// The signal mask while it lasts, instead of the thread's.
     mask: Option<&'a libc::sigset_t>,
     steps: u32,
+    /// When it began, by the time stamp counter.
+    begun: u64,
+    /// When the kernel's descriptors were looked at, by the time stamp counter.
+    asked: u64,
     /// Signals are held back once the wait has lasted.
     held: Option<Held>,
 }
@@ -188,12 +198,15 @@ impl<'a> Wait<'a> {
     /// # Errors
     /// `ENOMEM` when the thread is about to end.
     pub fn new(until: Until, on_signal: OnSignal) -> Result<Wait<'a>> {
+        let begun = rdtsc();
         Ok(Wait {
             waiter: waiter()?,
             until,
             on_signal,
             mask: None,
             steps: 0,
+            begun,
+            asked: begun,
             held: None,
         })
     }
@@ -232,7 +245,7 @@ impl<'a> Wait<'a> {
             };
         }
         self.steps = self.steps.saturating_add(1);
-        if self.held.is_none() && self.steps > UNHELD_STEPS {
+        if self.held.is_none() && self.has_lasted() {
             // A signal before this is as good as one before the call.
             self.held = Some(Held::new(self.mask));
             return Ok(Woke::Look);
@@ -247,13 +260,22 @@ impl<'a> Wait<'a> {
         self.sleep(homes, fds)
     }
 
+    /// It is time to hold signals back.
+    fn has_lasted(&self) -> bool {
+        self.steps > UNHELD_STEPS || rdtsc().wrapping_sub(self.begun) > UNHELD
+    }
+
     /// Without sleeping. A look at the kernel's descriptors costs as much as
     /// many polls of a context.
-    fn look(&self, fds: &mut [libc::pollfd]) -> Result<Woke> {
+    fn look(&mut self, fds: &mut [libc::pollfd]) -> Result<Woke> {
         if self.steps > PATIENCE {
             tas_ll::wait::let_others_run();
         }
-        if !fds.is_empty() && self.steps.is_multiple_of(KERNEL_EVERY) && sys::poll_now(fds) {
+        if fds.is_empty() || rdtsc().wrapping_sub(self.asked) < UNASKED {
+            return Ok(Woke::Look);
+        }
+        self.asked = rdtsc();
+        if sys::poll_now(fds) {
             return Ok(Woke::Descriptor);
         }
         Ok(Woke::Look)

@@ -9,14 +9,11 @@ use super::members::{ET, Key};
 use super::{EPOLLS, Epoll, Inner, tell};
 use crate::ffi::events::{self, Told};
 use crate::ready::READ;
-use crate::wait::pollfd;
+use crate::wait::{UNASKED, pollfd};
 use crate::{Result, sys};
 
 /// Events taken from `aside` in a look. More come with the next.
 const ASIDE_EVENTS: usize = 16;
-/// Cycles of the time stamp counter, some tens of microseconds, for which
-/// members of ours that are ready are told without the kernel being asked.
-const UNASKED: u64 = 100_000;
 
 /// The kernel's part of a member is told of by `aside` from now on: `fd` is it.
 pub(super) fn enter(epoll: &'static Epoll, key: Key, fd: c_int) {

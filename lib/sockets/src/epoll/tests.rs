@@ -275,6 +275,25 @@ fn an_edge_wakes_one_of_the_threads_that_wait() {
 }
 
 #[test]
+fn of_exclusive_epolls_one_is_woken() {
+    let member = socket();
+    let epolls: Vec<Fd> = (0..4).map(|_| epoll()).collect();
+    for epfd in &epolls {
+        add(epfd, member.0, IN | ET | EXCLUSIVE).unwrap();
+    }
+    let told: usize = thread::scope(|scope| {
+        let waits: Vec<_> = epolls
+            .iter()
+            .map(|epfd| scope.spawn(|| wait_for(epfd.0, 8, 300).unwrap().len()))
+            .collect();
+        thread::sleep(Duration::from_millis(50));
+        set(member.0, IN);
+        waits.into_iter().map(|wait| wait.join().unwrap()).sum()
+    });
+    assert_eq!(told, 1);
+}
+
+#[test]
 fn epolls_in_epolls_pass_readiness_on() {
     let (outer, middle, inner, member) = (epoll(), epoll(), epoll(), socket());
     add(&outer, middle.0, IN).unwrap();
