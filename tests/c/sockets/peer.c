@@ -33,6 +33,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -382,6 +383,8 @@ int main(int argc, char **argv)
         return 2;
     }
     strcpy(addr.sun_path, argv[1]);
+    struct rlimit limit = { SLOTS + 100, SLOTS + 100 };
+    setrlimit(RLIMIT_NOFILE, &limit);
     signal(SIGCHLD, SIG_IGN);
     if (bind(listener, (struct sockaddr *) &addr, sizeof addr) != 0 || listen(listener, 64) != 0) {
         perror(argv[1]);
