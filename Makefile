@@ -259,7 +259,7 @@ check-c: all
 	tests/c/ll/run.sh
 
 # Stacks that the conformance suite compares with Linux sockets: tests/c/sockets/run.sh.
-SOCKETS_STACKS ?= preload direct
+SOCKETS_STACKS ?= alone preload direct
 check-sockets: all
 	tests/c/sockets/run.sh $(SOCKETS_STACKS)
 

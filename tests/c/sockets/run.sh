@@ -2,6 +2,7 @@
 # run.sh STACK... : the conformance suite. Each program runs on Linux sockets
 # (`linux`), and must print the same on each other stack named:
 #   again    Linux sockets once more: is the output the same at every run?
+#   alone    Linux sockets under lib/libtas_interpose.so, without a service
 #   preload  TAS, under lib/libtas_interpose.so
 #   direct   TAS, calling lib/libtas_sockets.so by name (programs of direct.list)
 # PROGRAMS="name..." runs only those; KEEP=dir keeps what they printed.
@@ -23,7 +24,7 @@ first_port=10000
 ports_each=64
 
 fail_usage() {
-    sed -n '2,8s/^# //p' "$0" >&2
+    sed -n '2,9s/^# //p' "$0" >&2
     exit 2
 }
 
@@ -146,9 +147,12 @@ check_ended() {
     done
 }
 
+# on_linux STACK ENVIRONMENT...
 on_linux() {
+    local stack=$1
+    shift
     start_linux
-    programs_of | run_all "$1" "$built"
+    programs_of | run_all "$stack" "$built" "$@"
     end_all
 }
 
@@ -163,6 +167,10 @@ for stack in "${stacks[@]}"; do
         again)
             on_linux again
             compare again < <(programs_of)
+            ;;
+        alone)
+            on_linux alone LD_PRELOAD="$root/lib/libtas_interpose.so"
+            compare alone < <(programs_of)
             ;;
         preload)
             start_tas
