@@ -36,6 +36,9 @@ pub enum ToFast {
     Take(FlowId, Option<ContextId>),
     /// The peer's Ethernet address has changed.
     RemoteMac(FlowId, MacAddr),
+    /// Takes a flow from an application that has not heard of it, and keeps its news for the next;
+    /// answered by [`ToSlow::PutBack`].
+    PutBack(FlowId),
     /// How an application wants to know whether the peer is still there.
     SetLiveness(FlowId, LivenessOptions),
     /// Asks how a flow is doing; answered by [`ToSlow::Inspected`] unless the flow is gone.
@@ -116,6 +119,8 @@ pub enum ToSlow {
     /// The application hears nothing more of this flow, and everything that it had posted is
     /// taken.
     Taken(FlowId, FlowPlace),
+    /// The flow waits to be attached to another application.
+    PutBack(FlowId),
     /// How a flow is doing.
     Inspected(FlowId, Box<FlowInfo>),
     /// The core touches nothing of this context any more.

@@ -103,6 +103,7 @@ impl<Q: NicQueue> Core<Q> {
                     slot.template.set_dst_mac(mac);
                 }
             }
+            ToFast::PutBack(flow) => self.put_back(flow),
             ToFast::SetLiveness(flow, options) => self.set_liveness(flow, &options),
             ToFast::Inspect(flow) => self.inspect(flow),
             ToFast::AddContext(setup) => {
@@ -218,6 +219,23 @@ impl<Q: NicQueue> Core<Q> {
             .deadline();
             self.schedule.arm(id, &mut slot.app, deadline);
             self.slow.send(ToSlow::Detached(id));
+        }
+    }
+
+    /// Keeps what a flow's application was told, which did not know of the flow, for another one.
+    #[cold]
+    fn put_back(&mut self, id: FlowId) {
+        let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
+            return;
+        };
+        let place = Flow {
+            st,
+            ext: &mut slot.ext,
+        }
+        .place();
+        if slot.app.installed && slot.app.owner != Owner::Orphan {
+            slot.app.put_back(place.rx_used, place.rx_closed);
+            self.slow.send(ToSlow::PutBack(id));
         }
     }
 

@@ -459,6 +459,7 @@ fn flow_of(message: &ToFast) -> Option<FlowId> {
         | ToFast::Take(flow, _)
         | ToFast::RemoteMac(flow, _)
         | ToFast::SetLiveness(flow, _)
+        | ToFast::PutBack(flow)
         | ToFast::Inspect(flow) => Some(*flow),
         _ => None,
     }

@@ -117,6 +117,15 @@ impl AppState {
         self.clear_news();
     }
 
+    /// Takes the flow from an application that has done nothing with it: so many bytes came, and
+    /// maybe the peer's end.
+    pub fn put_back(&mut self, received: u32, rx_closed: bool) {
+        self.owner = Owner::Backlog;
+        self.clear_news();
+        self.rx_bump = received;
+        self.rx_closed = rx_closed;
+    }
+
     /// Lets the flow finish by itself: its news interest nobody.
     pub fn orphan(&mut self) {
         self.owner = Owner::Orphan;

@@ -349,6 +349,7 @@ impl Control {
             ToSlow::Released(flow) => self.tcp.on_released(effects, flow),
             ToSlow::Moved(flow, link) => self.tcp.on_moved(effects, flow, link),
             ToSlow::Taken(flow, place) => self.tcp.on_taken(effects, flow, place),
+            ToSlow::PutBack(flow) => self.tcp.on_put_back(effects, flow),
             ToSlow::Inspected(flow, info) => self.tcp.on_inspected(effects, flow, &info),
             ToSlow::ContextRemoved(_, context) => {
                 self.tenants.context_removed(context, effects);

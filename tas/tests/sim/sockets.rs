@@ -427,3 +427,49 @@ fn applications_learn_how_their_connections_are_doing() {
     let AppinConnInfo { status, .. } = ask(&mut link, 4711);
     assert_eq!(status, -libc::ENOTCONN);
 }
+
+/// What came for the acceptor that has withdrawn is there for the next.
+#[test]
+fn a_withdrawn_acceptor_loses_nothing() {
+    let mut world = World::new(1);
+    let there = world.add(HostConf::new(SERVER)).unwrap();
+    let here = world.add(HostConf::new(CLIENT)).unwrap();
+    let mut server = world.host(there).attach(2).unwrap();
+    let mut client = world.host(here).attach(1).unwrap();
+    let listener = server.listen(0, PORT, 8);
+    let first = server.accept(0, listener);
+    world.rest(Micros::from_millis(1));
+    server.poll();
+    let conn = client.open(0, SERVER.into(), PORT);
+    world.run(Micros::from_millis(100), |_, _| {
+        match client.poll().contains(&Event::Opened(conn)) {
+            true => Step::Done,
+            false => Step::Idle,
+        }
+    });
+    client.send(conn, b"for whoever accepts");
+    assert!(client.shutdown(conn));
+    world.rest(Micros::from_millis(1));
+    // It has not looked since.
+    server.close(first, true);
+    let second = server.accept(1, listener);
+    let mut events = Vec::new();
+    world.run(Micros::from_millis(10), |_, _| {
+        events.extend(server.poll());
+        Step::Idle
+    });
+    assert!(events.contains(&Event::Closed(first, 0)), "{events:?}");
+    assert!(events.contains(&Event::Accepted(second)), "{events:?}");
+    assert_eq!(server.receive(second, 100), b"for whoever accepts");
+    assert!(server.conn(second).unwrap().rx_closed);
+    server.send(second, b"thanks");
+    world.rest(Micros::from_millis(1));
+    client.poll();
+    assert_eq!(client.receive(conn, 100), b"thanks");
+    world.host(there).kill(server);
+    world.host(here).kill(client);
+    world.rest(Micros::from_millis(100));
+    for host in [there, here] {
+        world.host(host).check_empty().unwrap();
+    }
+}

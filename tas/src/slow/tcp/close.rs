@@ -28,6 +28,7 @@ impl TcpControl {
                 self.withdraw_accept(asker, id);
                 answer_closed(w, asker, 0);
             }
+            Some(Named::Flow(flow)) if self.begin_return(w, flow, conn, asker) => {}
             Some(Named::Flow(flow)) => self.let_go(w, flow, asker, how),
             None => answer_closed(w, asker, Errno::NOTCONN.status()),
         }
@@ -99,7 +100,7 @@ impl TcpControl {
                 self.forget_name(to, Named::Flow(flow));
             }
             Phase::Taking(Taking { to: Some(to), .. }) => self.forget_name(to, Named::Flow(flow)),
-            Phase::Taking(_) | Phase::Parked | Phase::Closing(_) => {}
+            Phase::Taking(_) | Phase::Parked | Phase::Returning { .. } | Phase::Closing(_) => {}
         }
     }
 
@@ -292,7 +293,7 @@ impl TcpControl {
         if let Phase::Waiting(_) = record.phase {
             return self.account_waiting(flow);
         }
-        if let Phase::Closing(asker) = &mut record.phase {
+        if let Phase::Closing(asker) | Phase::Returning { asker, .. } = &mut record.phase {
             // Already on its way: there is only nobody left to be answered.
             *asker = None;
             return;

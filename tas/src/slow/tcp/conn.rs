@@ -107,6 +107,8 @@ pub(super) struct FlowRecord {
     /// TCP is done with it and the tuple may belong to another connection.
     pub end: Option<End>,
     pub phase: Phase,
+    /// Whose connection it was before it was accepted.
+    pub listener: Option<ListenerId>,
     /// The processes that hold it, if a process that held it has forked. Otherwise none: the
     /// phase says whose it is.
     pub holders: Vec<Holder>,
@@ -147,6 +149,11 @@ pub(super) enum Phase {
     Taking(Taking),
     /// Held, and used by nobody.
     Parked,
+    /// On its way back to its listener: the owner, if any is left, waits for the answer.
+    Returning {
+        listener: ListenerId,
+        asker: Option<Owner>,
+    },
     /// The core was told to close it; the owner, if any is left, waits for the answer.
     Closing(Option<Owner>),
 }
@@ -183,6 +190,7 @@ impl Phase {
     fn concerns(&self, gone: impl Fn(Client) -> bool) -> bool {
         match self {
             Phase::Waiting(_) | Phase::Parked | Phase::Closing(None) => false,
+            Phase::Returning { asker, .. } => asker.is_some_and(|asker| gone(asker.client)),
             Phase::Taking(taking) => taking.owners().any(|owner| gone(owner.client)),
             Phase::Attached(owner) | Phase::Closing(Some(owner)) => gone(owner.client),
             Phase::Moving { from, to } => gone(from.client) || gone(to.client),

@@ -93,7 +93,9 @@ impl TcpControl {
             }
             Phase::Parked => None,
             Phase::Taking(_) => return Err(Errno::AGAIN),
-            Phase::Waiting(_) | Phase::Closing(_) => return Err(Errno::NOTCONN),
+            Phase::Waiting(_) | Phase::Returning { .. } | Phase::Closing(_) => {
+                return Err(Errno::NOTCONN);
+            }
         };
         let taking = Taking {
             from,

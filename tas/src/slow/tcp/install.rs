@@ -162,6 +162,10 @@ impl TcpControl {
                 irs: agreed.irs,
                 end: None,
                 phase,
+                listener: match phase {
+                    Phase::Waiting(id) => Some(id),
+                    _ => None,
+                },
                 holders: Vec::new(),
             },
         );

@@ -23,6 +23,7 @@ mod neighbours;
 mod open;
 mod options;
 mod passive;
+mod returning;
 mod routes;
 mod timewait;
 mod world;

@@ -216,7 +216,7 @@ impl TcpControl {
     }
 
     /// Gives a connection of the backlog to an application.
-    fn attach(&mut self, w: &mut impl World, flow: FlowId, owner: Owner) {
+    pub(super) fn attach(&mut self, w: &mut impl World, flow: FlowId, owner: Owner) {
         let Some(record) = self.flows.get_mut(&flow) else {
             return;
         };
@@ -382,21 +382,32 @@ impl TcpControl {
                 }
                 None => {
                     listener.ready.push_back(flow);
-                    for watcher in listener.watchers() {
-                        let news = newconn(watcher.opaque, tuple);
-                        if watcher.counts {
-                            w.answer(watcher.context, news);
-                        } else {
-                            w.tell_once(watcher.context, news);
-                        }
-                    }
+                    self.tell_of_waiting(w, flow, id);
                 }
             }
+        }
+        if let Some(record) = self.flows.get_mut(&flow) {
+            record.listener = Some(id);
         }
         if let Some(owner) = accept {
             self.announce_accepted(w, flow, owner);
         }
         true
+    }
+
+    /// Tells a listener's applications of a connection that waits.
+    pub(super) fn tell_of_waiting(&self, w: &mut impl World, flow: FlowId, id: ListenerId) {
+        let (Some(record), Some(listener)) = (self.flows.get(&flow), self.listeners.get(id)) else {
+            return;
+        };
+        for watcher in listener.watchers() {
+            let news = newconn(watcher.opaque, &record.tuple);
+            if watcher.counts {
+                w.answer(watcher.context, news);
+            } else {
+                w.tell_once(watcher.context, news);
+            }
+        }
     }
 
     /// Forgets a half-open connection.

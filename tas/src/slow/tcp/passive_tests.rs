@@ -7,6 +7,7 @@ use super::Errno;
 use super::testing::*;
 use crate::link::{CloseHow, ToFast};
 use crate::proto::End;
+use crate::types::FlowId;
 
 fn newconn(net: &mut Net) -> (u64, u16) {
     match net.answered(APP) {
@@ -240,6 +241,82 @@ fn reset_before_it_was_accepted() {
     net.peer_connects(80, 40001);
     net.installed();
     assert_eq!({ net.accepted(APP).remote_port }, 40001);
+}
+
+/// A connection that was accepted in the moment in which the request for it was withdrawn.
+fn withdrawn_too_late(net: &mut Net) -> FlowId {
+    net.tcp.accept(&mut net.w, APP, 1, 5, 80);
+    net.peer_connects(80, 40000);
+    let (_, setup) = net.installed();
+    assert_eq!({ net.accepted(APP).status }, 0);
+    net.tcp.close(&mut net.w, APP, unopened(5), CloseHow::Reset);
+    assert!(matches!(
+        net.next_message(),
+        Some((CORE1, ToFast::PutBack(flow))) if flow == setup.flow
+    ));
+    net.quiet();
+    setup.flow
+}
+
+#[test]
+fn a_request_withdrawn_too_late_loses_no_connection() {
+    let mut net = Net::new();
+    net.listen(APP, 1, 80, 8);
+    let flow = withdrawn_too_late(&mut net);
+    net.tcp.on_put_back(&mut net.w, flow);
+    assert_eq!(net.status(APP), (5, 0));
+    assert_eq!(newconn(&mut net), (1, 40000));
+    net.tcp.accept(&mut net.w, APP_OTHER, 1, 6, 80);
+    assert!(matches!(
+        net.next_message(),
+        Some((CORE1, ToFast::Attach(f, link))) if f == flow && link.opaque == 6
+    ));
+    assert_eq!({ net.accepted(APP_OTHER).remote_port }, 40000);
+    net.quiet();
+}
+
+#[test]
+fn who_waits_gets_what_was_withdrawn() {
+    let mut net = Net::new();
+    net.listen(APP, 1, 80, 8);
+    let flow = withdrawn_too_late(&mut net);
+    net.tcp.accept(&mut net.w, APP_OTHER, 1, 6, 80);
+    net.tcp.on_put_back(&mut net.w, flow);
+    assert_eq!(net.status(APP), (5, 0));
+    assert!(matches!(
+        net.next_message(),
+        Some((CORE1, ToFast::Attach(f, _))) if f == flow
+    ));
+    assert_eq!({ net.accepted(APP_OTHER).opaque }, 6);
+    net.quiet();
+}
+
+#[test]
+fn a_connection_put_back_ends_with_its_listener_its_peer_or_all() {
+    for end in 0..3 {
+        let mut net = Net::new();
+        net.listen(APP, 1, 80, 8);
+        let flow = withdrawn_too_late(&mut net);
+        match end {
+            0 => {
+                net.tcp.listen_close(&mut net.w, APP, 1, 80);
+                assert_eq!(net.status(APP), (1, 0));
+            }
+            1 => net.ended(flow, End::Reset),
+            _ => net.tcp.tenant_gone(&mut net.w, APP.tenant),
+        }
+        net.tcp.on_put_back(&mut net.w, flow);
+        if end < 2 {
+            assert_eq!(net.status(APP), (5, 0));
+        }
+        assert!(matches!(
+            net.next_message(),
+            Some((CORE1, ToFast::Close(f, CloseHow::Reset))) if f == flow
+        ));
+        net.released(flow);
+        net.quiet();
+        net.empty();
+    }
 }
 
 // ---- Listeners
