@@ -28,16 +28,36 @@ static long do_recvmsg(void)
     return recvmsg(fd, &message, 0);
 }
 
-static void try(const char *what, long (*call)(void), int flags, const char *later)
+/* Interrupts the main thread; what ends its call comes when the handler has run. */
+static pthread_t main_thread;
+
+static void *interrupt(void *arg)
+{
+    const char *later = arg;
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    sleep_ms(40);
+    pthread_kill(main_thread, SIGUSR1);
+    for (int i = 0; i < 3000 && !signals_seen; i++)
+        sleep_ms(1);
+    sleep_ms(40);
+    if (later)
+        peer_ask("%s", later);
+    return NULL;
+}
+
+static void try(const char *what, long (*call)(void), int flags, char *later)
 {
     count_signal(SIGUSR1, flags);
     signals_seen = 0;
-    signal_later(pthread_self(), SIGUSR1, 40);
-    if (later)
-        peer_after(120, "%s", later);
+    main_thread = pthread_self();
+    pthread_t thread = in_thread(interrupt, later);
     errno = 0;
     report(what, call());
     say("signals: %d", (int) signals_seen);
+    pthread_join(thread, NULL);
 }
 
 int main(void)
