@@ -166,28 +166,8 @@ impl TcpControl {
         let Some(record) = self.flows.get_mut(&flow) else {
             return;
         };
-        match &mut record.phase {
-            Phase::Taking(taking) => {
-                let (to, from) = (taking.to, taking.from);
-                if let Some(to) = to.filter(|to| to.client.tenant == tenant) {
-                    taking.to = None;
-                    self.forget_name(to, Named::Flow(flow));
-                }
-                let Some(Phase::Taking(taking)) = self.flows.get_mut(&flow).map(|r| &mut r.phase)
-                else {
-                    return;
-                };
-                if last {
-                    let (asker, how) = (Some(asker), unused(how));
-                    taking.finish = Some(Finish { asker, how });
-                    taking.from = from.filter(|from| from.client.tenant != tenant);
-                } else if from.is_some_and(|from| from.client.tenant == tenant) {
-                    taking.from = Some(asker);
-                    taking.from_closes = true;
-                } else {
-                    answer_closed(w, asker, 0);
-                }
-            }
+        match record.phase {
+            Phase::Taking(_) => self.let_go_while_taken(w, flow, asker, how, last),
             Phase::Parked if last => self.close_flow(w, flow, Some(asker), unused(how)),
             _ if last => self.close_flow(w, flow, Some(asker), how),
             Phase::Attached(user) | Phase::Moving { to: user, .. }
@@ -203,6 +183,34 @@ impl TcpControl {
             _ => answer_closed(w, asker, 0),
         }
         self.settle(flow);
+    }
+
+    fn let_go_while_taken(
+        &mut self,
+        w: &mut impl World,
+        flow: FlowId,
+        asker: Owner,
+        how: CloseHow,
+        last: bool,
+    ) {
+        let Some(Phase::Taking(taking)) = self.flows.get_mut(&flow).map(|r| &mut r.phase) else {
+            return;
+        };
+        let own = |owner: &mut Owner| owner.client.tenant == asker.client.tenant;
+        let to = taking.to.take_if(own);
+        let from = taking.from.take_if(own);
+        if last {
+            let (asker, how) = (Some(asker), unused(how));
+            taking.finish = Some(Finish { asker, how });
+        } else if from.is_some() {
+            taking.from = Some(asker);
+            taking.from_closes = true;
+        } else {
+            answer_closed(w, asker, 0);
+        }
+        if let Some(to) = to {
+            self.forget_name(to, Named::Flow(flow));
+        }
     }
 
     /// Processes that have part in a shared flow are gone. False if it was not shared, or is no
