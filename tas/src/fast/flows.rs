@@ -31,7 +31,11 @@ const AHEAD_MAX: u16 = 1024;
 /// Updates of one context that may wait for earlier ones. With so many, the context's queue is not
 /// read on: an application that leaves out numbers holds up nobody else's updates.
 const EARLY_MAX: usize = 128;
-/// How long they wait: longer than a core that is to pass them on may be kept from running.
+/// Most updates that wait to be settled. An application gets that far only by naming flows that it
+/// does not have.
+const UNSETTLED_MAX: usize = 1 << 14;
+/// How long early updates wait: longer than a core that is to pass them on may be kept from
+/// running.
 pub(super) const PATIENCE: Micros = Micros::from_millis(1000);
 
 /// An update that may have come before its turn: several threads share a connection, each with
@@ -360,6 +364,9 @@ impl<Q: NicQueue> Core<Q> {
     /// Takes what applications have posted.
     pub(super) fn take_bumps(&mut self) -> bool {
         let mut worked = self.retry_early();
+        if !self.unsettled.is_empty() {
+            self.settle();
+        }
         for index in 0..self.contexts.len() {
             worked |= self.take_entries(index, ENTRIES);
         }
@@ -433,11 +440,22 @@ impl<Q: NicQueue> Core<Q> {
     /// Gives an update to its flow, now or when its turn comes.
     #[inline]
     fn update(&mut self, update: &Early) {
-        let order = self.bump_or_look_again(update);
-        if order == Order::Unknown && !self.in_message {
-            self.counters.app_stale_entries.add(1);
-        } else if order != Order::Taken {
-            self.keep_early(update, usize::MAX);
+        match self.bump_or_look_again(update) {
+            Order::Taken => {}
+            Order::TooEarly => self.keep_early(update, usize::MAX),
+            Order::Unknown if self.in_message && self.unsettled.len() < UNSETTLED_MAX => {
+                self.unsettled.push(*update);
+            }
+            Order::Unknown => self.counters.app_stale_entries.add(1),
+        }
+    }
+
+    /// Gives updates to flows that were unknown while messages were read. Those that still are
+    /// have ended.
+    #[cold]
+    fn settle(&mut self) {
+        for update in std::mem::take(&mut self.unsettled) {
+            self.update(&update);
         }
     }
 
@@ -480,6 +498,8 @@ impl<Q: NicQueue> Core<Q> {
     #[cold]
     pub(super) fn take_all_of(&mut self, owner: ContextId) {
         self.give_updates();
+        // The message before may have told of their flows.
+        self.settle();
         for index in 0..self.contexts.len() {
             let Some(id) = self.contexts.at(index).map(|context| context.id) else {
                 break;

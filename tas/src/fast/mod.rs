@@ -135,6 +135,8 @@ pub struct Core<Q: NicQueue> {
     /// Updates just taken from a context, on their way to their flows.
     updates: VecDeque<Early>,
     early: Vec<Early>,
+    /// Updates for flows of which a message that is yet to be read may tell, or that have ended.
+    unsettled: Vec<Early>,
     /// A message of the slow path is being handled.
     in_message: bool,
     /// The segments of the burst at hand.
@@ -178,6 +180,7 @@ impl<Q: NicQueue> Core<Q> {
             moving: Vec::new(),
             updates: VecDeque::new(),
             early: Vec::new(),
+            unsettled: Vec::new(),
             in_message: false,
             arrivals: Arrivals::new(),
             due: Vec::new(),
@@ -242,6 +245,7 @@ impl<Q: NicQueue> Core<Q> {
         !self.moving.is_empty()
             || !self.departed.is_empty()
             || !self.early.is_empty()
+            || !self.unsettled.is_empty()
             || self.contexts.any_delayed()
     }
 

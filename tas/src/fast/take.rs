@@ -53,6 +53,7 @@ impl<Q: NicQueue> Core<Q> {
     /// Drops the updates of a flow that came before their turn, which will not come.
     fn forget_early(&mut self, id: FlowId) {
         let contexts = &mut self.contexts;
+        self.unsettled.retain(|update| update.flow != id);
         self.early.retain(|update| {
             if update.flow == id
                 && let Some(context) = contexts.get(update.context)

@@ -123,6 +123,71 @@ fn what_was_asked_for_before_the_end_is_done() {
     assert_empty(&mut link);
 }
 
+/// What is asked of the slow path overtakes updates. Those of connections that were reset stay
+/// behind in the queue, and must not keep the core from what was sent on others.
+#[test]
+fn many_resets_do_not_cost_others_their_last_bytes() {
+    const ROUNDS: usize = 10;
+    /// More than a core takes of a context's updates before it looks at messages again.
+    const RESET: usize = 50;
+    const FINISHED: usize = 10;
+    const ALL: usize = ROUNDS * (RESET + FINISHED);
+    let mut world = World::new(1);
+    let there = world.add(HostConf::new(SERVER)).unwrap();
+    let here = world.add(HostConf::new(CLIENT)).unwrap();
+    let mut server = world.host(there).attach(1).unwrap();
+    let mut client = world.host(here).attach(1).unwrap();
+    assert!(world.host(here).control.declare_sockets(client.tenant()));
+    let listener = server.listen(0, PORT, 1024);
+    world.rest(Micros::from_millis(1));
+    for _ in 0..ALL {
+        server.accept(0, listener);
+    }
+    let conns: Vec<_> = (0..ALL)
+        .map(|_| client.open(0, SERVER.into(), PORT))
+        .collect();
+    let mut opened = 0;
+    world.run(Micros::from_millis(1000), |_, _| {
+        server.poll();
+        let events = client.poll();
+        opened += events
+            .iter()
+            .filter(|e| matches!(e, Event::Opened(_)))
+            .count();
+        match opened {
+            ALL => Step::Done,
+            _ => Step::Idle,
+        }
+    });
+    assert_eq!(opened, ALL);
+    for round in conns.chunks(RESET + FINISHED) {
+        for (index, conn) in round.iter().enumerate() {
+            let bytes = if index < RESET {
+                b"never mind"
+            } else {
+                b"last words"
+            };
+            assert_eq!(client.send(*conn, bytes), bytes.len());
+        }
+        for (index, conn) in round.iter().enumerate() {
+            client.close(*conn, index < RESET);
+        }
+        world.run(Micros::from_millis(1), |_, _| {
+            server.poll();
+            client.poll();
+            Step::Idle
+        });
+    }
+    world.rest(Micros::from_millis(100));
+    server.poll();
+    let names: Vec<_> = server.conns().map(|(name, _)| name).collect();
+    let told = names
+        .into_iter()
+        .filter(|name| server.receive(*name, 100) == b"last words")
+        .count();
+    assert_eq!(told, ROUNDS * FINISHED);
+}
+
 #[test]
 fn who_waits_to_be_accepted_is_reset() {
     let mut world = World::new(1);
