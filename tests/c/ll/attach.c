@@ -269,7 +269,8 @@ static void *move_thread(void *arg)
       } else if (evs[i].event_type == FLEXTCP_EV_CONN_MOVED) {
         CHECK(evs[i].ev.conn_moved.status == 0);
         next_leg(self, &ctx, (struct stream *) evs[i].ev.conn_moved.conn);
-      } else {
+      } else if (evs[i].event_type != FLEXTCP_EV_CONN_SENDBUF) {
+        /* Room or not, the next leg sends what fits. */
         handle(&ctx, &evs[i]);
       }
       if (evs[i].event_type == FLEXTCP_EV_CONN_RXCLOSED)
