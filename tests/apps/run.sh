@@ -23,7 +23,7 @@ if [ -z "${TAS_APPS_WORK:-}" ]; then
     export TAS_APPS_WORK
     setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc -- "$root/tests/apps/run.sh" "$@" &
     inside=$!
-    trap '{ kill -9 "$inside"; wait; } 2>/dev/null; rm -rf "$TAS_APPS_WORK"' EXIT
+    trap 'status=$?; { kill -9 "$inside" || true; wait || true; } 2>/dev/null; rm -rf "$TAS_APPS_WORK"; exit "$status"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     wait "$inside"
