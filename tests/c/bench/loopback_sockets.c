@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <x86intrin.h>
 
@@ -162,8 +163,20 @@ static struct end *adopt(struct end *e, int fd, bool server)
   return e;
 }
 
+/* Each connection has two descriptors. */
+static void allow_descriptors(void)
+{
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    fail("getrlimit");
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    fail("setrlimit");
+}
+
 static void set_up(void)
 {
+  allow_descriptors();
   unsigned all = set.conns + set.idle;
   clients = checked(calloc(all, sizeof(*clients)));
   servers = checked(calloc(all, sizeof(*servers)));
