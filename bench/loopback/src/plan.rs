@@ -194,7 +194,8 @@ fn matrix_cell(load: Load) -> Cell {
 }
 
 /// Sockets: the rows of the original's table that are without a rate limit, and
-/// ten busy connections among a hundred and among ten thousand.
+/// ten busy connections with both ends in an epoll of a hundred sockets and of
+/// ten thousand.
 pub fn sockets() -> Vec<SocketsCell> {
     let loads = [
         (64, 1, 1, 0),
@@ -203,8 +204,8 @@ pub fn sockets() -> Vec<SocketsCell> {
         (512, 64, 1, 0),
         (1448, 64, 1, 0),
         (8192, 16, 4, 0),
-        (64, 10, 1, 90),
-        (64, 10, 1, 9990),
+        (64, 10, 1, 40),
+        (64, 10, 1, 4990),
     ];
     let cell = |(bytes, connections, pending, idle)| SocketsCell {
         load: Load {

@@ -166,10 +166,15 @@ static struct end *adopt(struct end *e, int fd, bool server)
 /* Each connection has two descriptors. */
 static void allow_descriptors(void)
 {
+  rlim_t wanted = 2 * (set.conns + set.idle) + 64;
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
     fail("getrlimit");
-  limit.rlim_cur = limit.rlim_max;
+  if (limit.rlim_cur >= wanted)
+    return;
+  limit.rlim_cur = wanted;
+  if (limit.rlim_max < wanted)
+    limit.rlim_max = wanted;
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
     fail("setrlimit");
 }
