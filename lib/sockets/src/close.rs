@@ -2,12 +2,13 @@
 
 use std::ffi::c_int;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tas_ll::calls::{self, CloseHow};
 use tas_ll::{conn, service};
 
-use crate::engine::{self, Locked};
+use crate::engine::{self, Home, Locked};
 use crate::operation::{self, Try};
 use crate::options::Linger;
 use crate::ready::{self, IN, OUT, RDHUP};
@@ -60,8 +61,7 @@ fn linger(fd: c_int) {
     if !last || time.is_zero() || state.phase != Phase::Connected {
         return;
     }
-    let end = |locked: &mut Locked| finish_sending(locked);
-    if end(&mut locked).is_err() {
+    if finish_sending(&mut locked).is_err() {
         return;
     }
     drop(locked);
@@ -150,43 +150,53 @@ fn finish(mut locked: Locked) {
     }
 }
 
-/// Lets go of a connection. Its memory is ours until the service has answered.
+/// Lets go of a connection.
 fn end_connection(locked: &mut Locked) {
     let socket = locked.socket();
-    loop {
-        let (state, ctx) = locked.parts();
-        let Some(ctx) = ctx else {
-            break;
-        };
-        let conn = socket.conn();
-        let unread = ready::unread(state, &conn_copy(socket)) > 0;
-        // Linux does the same (RFC 2525 §2.17).
-        let reset = unread || state.options.linger == Linger::For(std::time::Duration::ZERO);
-        let how = if reset {
-            CloseHow::Reset
-        } else {
+    let (state, ctx) = locked.parts();
+    let unread = socket.conn().with(|c| ready::unread(state, c)) > 0;
+    // Linux does the same (RFC 2525 §2.17).
+    let reset = unread || state.options.linger == Linger::For(Duration::ZERO);
+    let how = if reset {
+        CloseHow::Reset
+    } else {
+        if let Some(ctx) = ctx {
             // What was held back is sent, or was refused already.
-            let _ = send::push_held(state, ctx, conn);
-            CloseHow::Graceful
-        };
-        match calls::close_how(ctx, conn, how) {
-            Ok(()) => {
+            let _ = send::push_held(state, ctx, socket.conn());
+        }
+        CloseHow::Graceful
+    };
+    let_go(locked.home(), socket, how);
+}
+
+/// Has the service close the connection of a socket that nobody names. Its
+/// memory is ours until the service has answered.
+fn let_go(home: &mut Home, socket: &'static Socket, how: CloseHow) {
+    loop {
+        let (ctx, token) = home.parts();
+        let state = socket.state(token);
+        let closed = ctx.map(|ctx| calls::close_how(ctx, socket.conn(), how));
+        match closed {
+            Some(Ok(())) => {
                 state.phase = Phase::Closing;
                 return;
             }
-            Err(error) if error.errno() == libc::EAGAIN => {
+            Some(Err(error)) if error.errno() == libc::EAGAIN => {
                 // A queue is full; taking the service's answers makes room.
-                locked.home().poll();
+                home.poll();
                 std::thread::yield_now();
             }
-            Err(_) => break,
+            _ if state.last_word_due => {
+                // It ended meanwhile.
+                state.phase = Phase::Closing;
+                return;
+            }
+            _ => {
+                socket.give_up(state);
+                return;
+            }
         }
     }
-    socket.give_up(locked.state());
-}
-
-fn conn_copy(socket: &'static Socket) -> tas_abi::ll::FlextcpConnection {
-    socket.conn().with(|c| *c)
 }
 
 /// Closes a listener: the connections that wait for accept end, as do the
@@ -225,19 +235,9 @@ fn settle(locked: &mut Locked, mut awaited: impl FnMut(&mut Locked) -> bool) {
 
 /// Ends the connections that nobody has accepted.
 fn close_waiting(locked: &mut Locked) {
-    let (ctx, token) = locked.home().parts();
-    let Some(ctx) = ctx else { return };
-    let _ = (ctx, token);
     while let Some(number) = locked.state().listening.ready.pop_front() {
         if let Some(socket) = SOCKETS.get(number) {
-            let (ctx, token) = locked.home().parts();
-            let state = socket.state(token);
-            state.phase = Phase::Closing;
-            let reset = ctx
-                .is_some_and(|ctx| calls::close_how(ctx, socket.conn(), CloseHow::Reset).is_ok());
-            if !reset {
-                socket.give_up(state);
-            }
+            let_go(locked.home(), socket, CloseHow::Reset);
         }
     }
 }

@@ -56,13 +56,16 @@ fn before() {
     if !create::owns_tables() {
         return;
     }
+    // In the order in which calls lock. A signal's handler that interrupts one
+    // gets no lock: the child of such a fork has no sockets.
+    let Some(homes) = engine::all_homes().map(engine::lock).collect() else {
+        return;
+    };
     let mut stopped = Stopped {
+        homes,
         attach: Some(engine::lock_attach()),
         ..Stopped::default()
     };
-    for home in engine::all_homes() {
-        stopped.homes.extend(engine::lock(home));
-    }
     stopped.epolls = Some(epoll::lock_all());
     let mut listeners = Vec::new();
     let mut conns = Vec::new();
@@ -226,3 +229,7 @@ pub fn want_connections(locked: &mut Locked) -> Result<()> {
     state.listening.watched = true;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "fork_tests.rs"]
+mod tests;

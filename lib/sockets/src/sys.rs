@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, IntoRawFd};
 
 use rustix::event::{EventfdFlags, epoll};
 use rustix::fs::OFlags;
@@ -175,13 +175,9 @@ pub fn local_address(fd: c_int) -> Result<SocketAddr> {
 pub fn accept(fd: c_int, flags: SocketFlags) -> Result<Accepted> {
     let (fd, peer) = rustix::net::acceptfrom_with(borrow(fd)?, flags)?;
     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    let peer = peer.ok_or(Errno::CONNABORTED)?;
     Ok(Accepted {
-        fd: keep(fd),
-        peer: peer.ok_or(Errno::CONNABORTED)?,
+        fd: fd.into_raw_fd(),
+        peer,
     })
-}
-
-fn keep(fd: OwnedFd) -> c_int {
-    debug_assert!(fd.as_raw_fd() >= 0);
-    fd.into_raw_fd()
 }
