@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use tas_ll::service;
 
 use crate::engine::Locked;
 use crate::operation::{self, Try};
+use crate::partial::Patience;
 use crate::ready;
 use crate::socket::{Phase, SOCKETS, Socket};
 use crate::table::Object;
-use crate::wait::{OnSignal, Until, pollfd};
+use crate::wait::{OnSignal, pollfd};
 use crate::{Result, close, create, dispatch, fork, names, sys};
 
 /// A connection, and who is at its other end.
@@ -35,13 +35,11 @@ enum Found {
 /// # Errors
 /// As accept4(2).
 pub fn accept(fd: c_int, flags: SocketFlags) -> Result<Accepted> {
-    let until = |locked: &mut Locked| {
-        if locked.socket().nonblocking() {
-            Until::Now
-        } else {
-            Until::after(locked.state().options.receive_timeout)
-        }
+    let patience = Patience {
+        dont_wait: false,
+        timeout: |options| options.receive_timeout,
     };
+    let until = |locked: &mut Locked| patience.until(locked);
     let found = operation::run(fd, until, OnSignal::Restart, |locked| {
         look(locked, fd, flags)
     })?;
@@ -112,10 +110,7 @@ fn take_shared(locked: &mut Locked) {
     if let Some(ctx) = ctx {
         dispatch::ask(ctx, token, listener, 1);
     }
-    while locked.state().listening.asked > 0 && service::check_alive().is_ok() {
-        locked.home().poll();
-        std::thread::yield_now();
-    }
+    operation::settle(locked, |locked| locked.state().listening.asked > 0);
 }
 
 /// Gives an accepted connection its descriptor.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use tas_ll::calls::{self, CloseHow};
-use tas_ll::{conn, service};
+use tas_ll::conn;
 
 use crate::engine::{self, Home, Locked};
 use crate::operation::{self, Try};
@@ -213,7 +213,7 @@ pub fn end_listener(locked: &mut Locked) {
     let socket = locked.socket();
     // Connections that were asked for come here, or are refused; no more are.
     locked.state().listening.watched = false;
-    settle(locked, |locked| locked.state().listening.asked > 0);
+    operation::settle(locked, |locked| locked.state().listening.asked > 0);
     close_waiting(locked);
     let (state, ctx) = locked.parts();
     state.phase = Phase::Fresh;
@@ -221,15 +221,7 @@ pub fn end_listener(locked: &mut Locked) {
         && let Some(ctx) = ctx
         && calls::listen_close(ctx, socket.listener()).is_ok()
     {
-        settle(locked, |_| listen::is_ending(socket));
-    }
-}
-
-/// Waits for the service's answers, which are under way.
-fn settle(locked: &mut Locked, mut awaited: impl FnMut(&mut Locked) -> bool) {
-    while awaited(locked) && service::check_alive().is_ok() {
-        locked.home().poll();
-        std::thread::yield_now();
+        operation::settle(locked, |_| listen::is_ending(socket));
     }
 }
 

@@ -9,6 +9,7 @@ use tas_ll::calls::{self, CloseHow, OpenFrom};
 use crate::close::Direction;
 use crate::engine::{self, Locked};
 use crate::operation::{self, Try};
+use crate::partial::Patience;
 use crate::ready::{self, OUT};
 use crate::socket::{Phase, State};
 use crate::wait::{OnSignal, Until};
@@ -19,13 +20,14 @@ use crate::{Result, fork, listen, names};
 /// # Errors
 /// As connect(2).
 pub fn connect(fd: c_int, to: SocketAddrV4) -> Result<()> {
-    attempt(fd, to, |locked| {
-        if locked.socket().nonblocking() {
-            Until::Now
-        } else {
-            Until::after(locked.state().options.send_timeout)
-        }
-    })
+    let patience = |locked: &mut Locked| {
+        let patience = Patience {
+            dont_wait: false,
+            timeout: |options| options.send_timeout,
+        };
+        patience.until(locked)
+    };
+    attempt(fd, to, patience)
 }
 
 /// Begins to connect and does not wait.

@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 
 use rustix::io::Errno;
+use tas_ll::service;
 
 use crate::engine::Locked;
 use crate::socket::Socket;
@@ -130,4 +131,13 @@ fn wait_for<T>(
     // Before the end of the wait: handlers that run then may use the socket.
     drop(locked);
     outcome
+}
+
+/// Waits for the service's answers, which are under way, with the lock: they
+/// are a round trip away.
+pub fn settle(locked: &mut Locked, mut awaited: impl FnMut(&mut Locked) -> bool) {
+    while awaited(locked) && service::check_alive().is_ok() {
+        locked.home().poll();
+        std::thread::yield_now();
+    }
 }

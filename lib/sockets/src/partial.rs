@@ -33,7 +33,8 @@ pub struct Patience {
 }
 
 impl Patience {
-    fn until(self, locked: &mut Locked) -> Until {
+    /// When a call ends that begins to wait now.
+    pub fn until(self, locked: &mut Locked) -> Until {
         if self.dont_wait || locked.socket().nonblocking() {
             Until::Now
         } else {
