@@ -124,19 +124,30 @@ impl<T> BiasedMutex<T> {
     /// handler interrupts its owner; so nobody else may wait for it either.
     #[inline]
     pub fn lock(&self) -> Option<BiasedGuard<'_, T>> {
-        if self.gate.owner.load(Ordering::Relaxed) == me() {
-            if self.gate.is_inside() {
-                return None;
-            }
-            if self.gate.enter(barrier::light) {
-                return Some(BiasedGuard {
-                    lock: self,
-                    way: FAST,
-                    _here: PhantomData,
-                });
-            }
+        match self.enter() {
+            Entry::Fast(guard) => Some(guard),
+            Entry::Twice => None,
+            Entry::Closed => Some(self.lock_slow()),
         }
-        Some(self.lock_slow())
+    }
+
+    /// The owner's way.
+    #[inline]
+    fn enter(&self) -> Entry<'_, T> {
+        if self.gate.owner.load(Ordering::Relaxed) != me() {
+            return Entry::Closed;
+        }
+        if self.gate.is_inside() {
+            return Entry::Twice;
+        }
+        if !self.gate.enter(barrier::light) {
+            return Entry::Closed;
+        }
+        Entry::Fast(BiasedGuard {
+            lock: self,
+            way: FAST,
+            _here: PhantomData,
+        })
     }
 
     #[cold]
@@ -149,35 +160,41 @@ impl<T> BiasedMutex<T> {
     fn leave_slow(&self) {
         // SAFETY: called with the mutex, whose guard is taken out before it unlocks.
         let slow = unsafe { (*self.held.get()).take() };
-        drop(slow);
+        if let Some(mut slow) = slow
+            && slow.0 >= CALM
+            && barrier::is_there()
+        {
+            slow.0 = 0;
+            // Not earlier: a signal's handler of the owner would come in beside it.
+            self.gate.open();
+        }
     }
 
     /// The lock, if nobody has it now.
     pub fn try_lock(&self) -> Option<BiasedGuard<'_, T>> {
-        if self.gate.owner.load(Ordering::Relaxed) == me() {
-            return match self.gate.is_inside() {
-                true => None,
-                false => self.lock(),
-            };
+        match self.enter() {
+            Entry::Fast(guard) => return Some(guard),
+            Entry::Twice => return None,
+            Entry::Closed => {}
         }
         let slow = match self.others.try_lock() {
             Ok(slow) => slow,
             Err(std::sync::TryLockError::Poisoned(error)) => error.into_inner(),
             Err(std::sync::TryLockError::WouldBlock) => return None,
         };
-        self.gate.close(barrier::heavy);
-        (!self.gate.is_inside()).then(|| self.admit(slow))
+        if self.gate.owner.load(Ordering::Relaxed) != me() {
+            self.gate.close(barrier::heavy);
+            if self.gate.is_inside() {
+                return None;
+            }
+        }
+        Some(self.admit(slow))
     }
 
     /// What everybody passes who comes by the mutex.
     fn admit<'a>(&'a self, mut slow: MutexGuard<'a, Calm>) -> BiasedGuard<'a, T> {
         if self.gate.owner.load(Ordering::Relaxed) == me() {
             slow.0 += 1;
-            if slow.0 >= CALM && barrier::is_there() {
-                slow.0 = 0;
-                // For the next time: whoever asks meanwhile waits for the mutex.
-                self.gate.open();
-            }
         } else {
             slow.0 = 0;
             self.gate.close(barrier::heavy);
@@ -230,6 +247,16 @@ impl<T> BiasedMutex<T> {
         self.gate.owner.store(NOBODY, Ordering::Relaxed);
         self.gate.leave();
     }
+}
+
+/// How the owner's way was found.
+enum Entry<'a, T> {
+    /// Open.
+    Fast(BiasedGuard<'a, T>),
+    /// The calling thread is inside already.
+    Twice,
+    /// Closed, or another thread's.
+    Closed,
 }
 
 /// By the owner's way.

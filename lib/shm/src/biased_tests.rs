@@ -82,3 +82,18 @@ fn another_thread_can_own_it_afterwards() {
     }
     assert_eq!(*lock.lock().unwrap(), 3);
 }
+
+/// A signal's handler may interrupt the owner on the slow way too.
+#[test]
+fn the_owner_is_not_let_in_beside_itself_on_its_way_back() {
+    let lock = BiasedMutex::new(());
+    lock.own();
+    thread::scope(|scope| {
+        scope.spawn(|| drop(lock.lock()));
+    });
+    for _ in 0..2 * super::CALM {
+        let held = lock.lock().unwrap();
+        assert!(lock.try_lock().is_none());
+        drop(held);
+    }
+}
