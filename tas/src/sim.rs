@@ -29,6 +29,7 @@
 //! ```
 
 mod app;
+mod bottleneck;
 mod conn;
 mod family;
 mod host;
@@ -36,6 +37,7 @@ mod stream;
 mod world;
 
 pub use app::{App, Event, ListenerName, Queues};
+pub use bottleneck::{Bottleneck, BottleneckConf, Sight};
 pub use conn::{Conn, ConnName};
 pub use host::{Host, HostConf};
 pub use stream::Stream;

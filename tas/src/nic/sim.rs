@@ -84,8 +84,8 @@ impl PortConf {
     }
 }
 
-/// What happens to frames on the way from a port. The default is an ideal wire.
-#[derive(Clone, Copy, Debug, Default)]
+/// What happens to frames on a wire between a port and the switch. The default is an ideal wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Path {
     /// Time from port to port.
     pub delay: Micros,
@@ -107,6 +107,17 @@ pub struct Path {
     pub queue: u32,
     /// Packets are marked "congestion experienced" when more bytes wait; 0: never.
     pub mark_above: u32,
+}
+
+/// How the wire from the switch to a port is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DownlinkState {
+    /// Bytes that wait for it.
+    pub waiting: u64,
+    /// Packets that were marked "congestion experienced".
+    pub marked: u64,
+    /// Frames for which the queue had no room.
+    pub overflows: u64,
 }
 
 /// A frame that was sent, before anything happened to it.
@@ -173,6 +184,18 @@ impl Network {
     /// Says what happens to frames that a port sends from now on.
     pub fn set_path(&self, port: PortId, path: Path) {
         self.net().set_path(port, path);
+    }
+
+    /// Says what happens to frames that the switch sends to a port from now on. Here the frames of
+    /// several senders meet.
+    pub fn set_downlink(&self, port: PortId, path: Path) {
+        self.net().set_downlink(port, path);
+    }
+
+    /// How the wire to a port is doing.
+    #[must_use]
+    pub fn downlink(&self, port: PortId) -> DownlinkState {
+        self.net().downlink(port)
     }
 
     /// Lets a port take only this many more frames; `None`: as many as come.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tas_wire::{FlowTuple, MacAddr, Packet, Verify, checksum, ethernet, parse_with};
 
 use super::frame::Pool;
-use super::{Path, PortConf, PortId, Random, Seen, Steering};
+use super::{DownlinkState, Path, PortConf, PortId, Random, Seen, Steering};
 use crate::nic::PortStats;
 use crate::types::Micros;
 
@@ -27,11 +27,10 @@ pub(super) struct PortState {
     pub table: Vec<u16>,
     /// Buffers that `alloc` refuses in a thousand cases.
     pub alloc_failures: u32,
-    path: Path,
-    /// Until when the wire is busy, in nanoseconds.
-    busy_until: u64,
-    /// Arrival of the last frame that was not reordered.
-    last_arrival: u64,
+    /// From the port.
+    uplink: Wire,
+    /// To the port.
+    downlink: Wire,
 }
 
 impl PortState {
@@ -43,12 +42,77 @@ impl PortState {
             takes: None,
             table: Vec::new(),
             alloc_failures: 0,
-            path: Path::default(),
-            busy_until: 0,
-            last_arrival: 0,
+            uplink: Wire::default(),
+            downlink: Wire::default(),
             conf,
         }
     }
+}
+
+/// A wire with the queue before it.
+#[derive(Default)]
+struct Wire {
+    path: Path,
+    /// Until when it is busy, in nanoseconds.
+    busy_until: u64,
+    /// Arrival of the last frame that was not reordered.
+    last_arrival: u64,
+    /// Packets marked, and frames for which there was no room.
+    marked: u64,
+    overflows: u64,
+}
+
+impl Wire {
+    /// Bytes that wait for the wire.
+    fn waiting(&self, now: u64) -> u64 {
+        bits_in(self.busy_until.saturating_sub(now), self.path.rate_kbps) / 8
+    }
+
+    /// Takes a frame at time `now`; returns when it arrives at the other end, `None` if it never
+    /// does, and when it arrives a second time.
+    fn take(&mut self, now: u64, bytes: &mut [u8], random: &mut Random) -> Option<Arrivals> {
+        let path = self.path;
+        if random.chance(path.loss) {
+            return None;
+        }
+        let waiting = self.waiting(now);
+        if path.queue > 0 && waiting + bytes.len() as u64 > u64::from(path.queue) {
+            self.overflows += 1;
+            return None;
+        }
+        if path.mark_above > 0 && waiting > u64::from(path.mark_above) && mark(bytes) {
+            self.marked += 1;
+        }
+        let begin = self.busy_until.max(now);
+        let sent = begin + time_for(bytes.len() as u64 + WIRE_OVERHEAD, path.rate_kbps);
+        self.busy_until = sent;
+        let mut first = sent + (path.delay.0 + random.between(0, path.jitter.0)) * NS;
+        if random.chance(path.reorder) {
+            first += random.between(0, path.reorder_by.0) * NS;
+        } else {
+            first = first.max(self.last_arrival);
+            self.last_arrival = first;
+        }
+        let again = random
+            .chance(path.duplicate)
+            .then(|| first + random.between(0, path.reorder_by.0.max(1)) * NS);
+        Some(Arrivals { first, again })
+    }
+}
+
+/// When a frame arrives, in nanoseconds.
+struct Arrivals {
+    first: u64,
+    again: Option<u64>,
+}
+
+/// Where a frame is going.
+#[derive(Clone, Copy)]
+enum Leg {
+    /// From this port to the switch.
+    Up(usize),
+    /// From the switch to this port.
+    Down(usize),
 }
 
 /// A frame on its way.
@@ -57,7 +121,7 @@ struct Flight {
     at: u64,
     /// Breaks ties in the order of sending.
     serial: u64,
-    from: usize,
+    leg: Leg,
     bytes: Vec<u8>,
 }
 
@@ -105,12 +169,28 @@ impl Net {
 
     pub(super) fn set_path(&mut self, port: PortId, path: Path) {
         if let Some(port) = self.ports.get_mut(port.0) {
-            port.path = path;
+            port.uplink.path = path;
         }
     }
 
+    pub(super) fn set_downlink(&mut self, port: PortId, path: Path) {
+        if let Some(port) = self.ports.get_mut(port.0) {
+            port.downlink.path = path;
+        }
+    }
+
+    pub(super) fn downlink(&self, port: PortId) -> DownlinkState {
+        self.ports
+            .get(port.0)
+            .map_or_else(DownlinkState::default, |port| DownlinkState {
+                waiting: port.downlink.waiting(self.now),
+                marked: port.downlink.marked,
+                overflows: port.downlink.overflows,
+            })
+    }
+
     /// Sends a frame into the network.
-    pub(super) fn send(&mut self, from: usize, mut bytes: Vec<u8>) {
+    pub(super) fn send(&mut self, from: usize, bytes: Vec<u8>) {
         let Some(port) = self.ports.get_mut(from) else {
             return;
         };
@@ -123,44 +203,42 @@ impl Net {
                 frame: bytes.clone(),
             });
         }
-        let random = &mut self.random;
-        let path = port.path;
-        if random.chance(path.loss) {
-            return;
-        }
-        let begin = port.busy_until.max(self.now);
-        let waiting = bits_in(begin - self.now, path.rate_kbps) / 8;
-        if path.queue > 0 && waiting + bytes.len() as u64 > u64::from(path.queue) {
-            return;
-        }
-        if path.mark_above > 0 && waiting > u64::from(path.mark_above) {
-            mark(&mut bytes);
-        }
-        let sent = begin + time_for(bytes.len() as u64 + WIRE_OVERHEAD, path.rate_kbps);
-        port.busy_until = sent;
-        let mut at = sent + (path.delay.0 + random.between(0, path.jitter.0)) * NS;
-        if random.chance(path.reorder) {
-            at += random.between(0, path.reorder_by.0) * NS;
-        } else {
-            at = at.max(port.last_arrival);
-            port.last_arrival = at;
-        }
-        if random.chance(path.duplicate) {
-            let later = at + random.between(0, path.reorder_by.0.max(1)) * NS;
-            self.launch(later, from, bytes.clone());
-        }
-        if self.random.chance(path.corrupt) {
-            corrupt(&mut bytes, &mut self.random);
-        }
-        self.launch(at, from, bytes);
+        self.launch(Leg::Up(from), self.now, bytes);
     }
 
-    fn launch(&mut self, at: u64, from: usize, bytes: Vec<u8>) {
+    /// Puts a frame on a wire at time `now`.
+    fn launch(&mut self, leg: Leg, now: u64, mut bytes: Vec<u8>) {
+        let (index, up) = match leg {
+            Leg::Up(index) => (index, true),
+            Leg::Down(index) => (index, false),
+        };
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        let wire = if up {
+            &mut port.uplink
+        } else {
+            &mut port.downlink
+        };
+        let damage = wire.path.corrupt;
+        let Some(arrivals) = wire.take(now, &mut bytes, &mut self.random) else {
+            return;
+        };
+        if let Some(again) = arrivals.again {
+            self.fly(again, leg, bytes.clone());
+        }
+        if self.random.chance(damage) {
+            corrupt(&mut bytes, &mut self.random);
+        }
+        self.fly(arrivals.first, leg, bytes);
+    }
+
+    fn fly(&mut self, at: u64, leg: Leg, bytes: Vec<u8>) {
         self.serial += 1;
         self.flights.push(Reverse(Flight {
             at,
             serial: self.serial,
-            from,
+            leg,
             bytes,
         }));
     }
@@ -184,9 +262,16 @@ impl Net {
             .map(|flight| Micros(flight.0.at.div_ceil(NS)))
     }
 
-    /// A switch: a frame goes to the port with its destination, or to all others.
     fn arrive(&mut self, flight: Flight) {
-        let Ok((header, _)) = ethernet::Header::parse(&flight.bytes) else {
+        match flight.leg {
+            Leg::Up(from) => self.switch(from, flight.at, &flight.bytes),
+            Leg::Down(to) => self.deliver(to, flight.bytes),
+        }
+    }
+
+    /// A switch: a frame goes to the port with its destination, or to all others.
+    fn switch(&mut self, from: usize, at: u64, bytes: &[u8]) {
+        let Ok((header, _)) = ethernet::Header::parse(bytes) else {
             return;
         };
         for index in 0..self.ports.len() {
@@ -194,9 +279,19 @@ impl Net {
                 .ports
                 .get(index)
                 .is_some_and(|port| port.conf.mac == header.dst);
-            if mine || (header.dst.is_multicast() && index != flight.from) {
-                self.deliver(index, flight.bytes.clone());
+            if mine || (header.dst.is_multicast() && index != from) {
+                self.pass_on(index, at, bytes.to_vec());
             }
+        }
+    }
+
+    /// The switch passes a frame on to a port.
+    fn pass_on(&mut self, to: usize, at: u64, bytes: Vec<u8>) {
+        let ideal = |port: &PortState| port.downlink.path == Path::default();
+        if self.ports.get(to).is_some_and(ideal) {
+            self.deliver(to, bytes);
+        } else {
+            self.launch(Leg::Down(to), at, bytes);
         }
     }
 
@@ -266,14 +361,15 @@ fn is_ipv4(bytes: &[u8]) -> bool {
 }
 
 /// Marks "congestion experienced" (RFC 3168 §5) what admits it.
-fn mark(bytes: &mut [u8]) {
+fn mark(bytes: &mut [u8]) -> bool {
     if !is_ipv4(bytes) || bytes[15] & 3 == 0 {
-        return;
+        return false;
     }
     bytes[15] |= 3;
     bytes[24..26].fill(0);
     let sum = checksum::ipv4_header(&bytes[14..34]);
     bytes[24..26].copy_from_slice(&sum.to_be_bytes());
+    true
 }
 
 /// Flips a bit that a checksum covers: what happens on the way from port to port, the frame check

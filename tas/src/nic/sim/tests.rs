@@ -140,3 +140,33 @@ fn a_slow_wire_paces_and_drops() {
     let rest = received(&mut b).len();
     assert!((5..9).contains(&rest), "{rest}");
 }
+
+#[test]
+fn the_wire_to_a_port_is_where_senders_meet() {
+    let (network, mut a, mut b) = pair(1);
+    let mut c = network.add(PortConf::new(MacAddr([2, 0, 0, 0, 0, 3])));
+    let path = Path {
+        delay: Micros(5),
+        // A byte in a microsecond; a frame takes 84 bytes' time.
+        rate_kbps: 8000,
+        queue: 250,
+        ..Path::default()
+    };
+    network.set_downlink(b.id, path);
+    assert_eq!(send(&mut a, B, 0..2), 2);
+    assert_eq!(send(&mut c, B, 2..5), 3);
+    network.advance(Micros(0));
+    let state = network.downlink(b.id);
+    assert_eq!((state.waiting, state.overflows), (3 * 84, 2));
+    network.advance(Micros(88));
+    assert!(received(&mut b).is_empty());
+    network.advance(Micros(84 + 5));
+    assert_eq!(received(&mut b), [0]);
+    network.advance(Micros(3 * 84 + 5));
+    assert_eq!(received(&mut b), [1, 2]);
+    assert_eq!(network.downlink(b.id).waiting, 0);
+    // The other directions are free.
+    send(&mut b, A, 0..9);
+    network.advance(Micros(3 * 84 + 5));
+    assert_eq!(received(&mut a).len(), 9);
+}
