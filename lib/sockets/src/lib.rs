@@ -41,6 +41,7 @@ pub mod send;
 pub mod socket;
 pub mod sys;
 pub mod table;
+mod usual;
 pub mod wait;
 
 /// Outcome of a call: its errno if it fails.

@@ -25,13 +25,13 @@ pub enum Try<T> {
 ///
 /// # Errors
 /// `EBADF` when the descriptor is not ours.
-#[inline]
+#[inline(always)]
 pub fn lock(fd: c_int) -> Result<Locked> {
     let socket = table::socket(fd).ok_or(Errno::BADF)?;
     lock_named(fd, socket)
 }
 
-#[inline]
+#[inline(always)]
 fn lock_named(fd: c_int, socket: &'static Socket) -> Result<Locked> {
     let locked = socket.lock_any().ok_or(Errno::BADF)?;
     if table::names(fd, socket) {

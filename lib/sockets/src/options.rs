@@ -146,6 +146,12 @@ impl Options {
         }
     }
 
+    /// Nothing is held back, and all of the buffer is used.
+    #[inline]
+    pub fn sends_at_once(&self) -> bool {
+        !self.cork && self.send_limit.is_none()
+    }
+
     /// SO_SNDBUF was set when the buffer was there already: less of it is used.
     fn limit_sending(&mut self, c: &mut FlextcpConnection) {
         let asked = self.send_buffer.map(|len| len.0);

@@ -11,7 +11,7 @@ use crate::ffi::user::Iov;
 use crate::operation;
 use crate::partial::{self, Patience, Step};
 use crate::socket::{Phase, State};
-use crate::{Result, fork, ready};
+use crate::{Result, fork, ready, usual};
 
 /// How to receive.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +37,11 @@ pub fn recv(fd: c_int, iov: Iov<'_>, how: How) -> Result<usize> {
     };
     if how.peek {
         return peek(fd, patience, &iov, how);
+    }
+    if !(how.wait_all || how.discard)
+        && let Some(count) = usual::recv(fd, &iov)
+    {
+        return Ok(count);
     }
     let wanted = u32::try_from(iov.len()).unwrap_or(u32::MAX);
     partial::transfer(

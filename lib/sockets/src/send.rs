@@ -11,7 +11,7 @@ use crate::ffi::signals;
 use crate::ffi::user::Iov;
 use crate::partial::{self, Patience, Step};
 use crate::socket::{Phase, Socket, State};
-use crate::{Result, fork, hold, ready};
+use crate::{Result, fork, hold, ready, usual};
 
 /// How to send.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +32,11 @@ pub trait Source {
     /// Bytes in all.
     fn total(&self) -> usize;
 
+    /// Itself, if it is memory of the program's.
+    fn as_iov(&self) -> Option<&Iov<'_>> {
+        None
+    }
+
     /// Copies up to `len` bytes, from byte `at` on, to `pos` of the connection's
     /// transmit buffer. Returns how many; fewer if there are no more.
     ///
@@ -43,6 +48,11 @@ pub trait Source {
 impl Source for Iov<'_> {
     fn total(&self) -> usize {
         self.len()
+    }
+
+    #[inline]
+    fn as_iov(&self) -> Option<&Iov<'_>> {
+        Some(self)
     }
 
     #[inline]
@@ -59,6 +69,12 @@ impl Source for Iov<'_> {
 /// # Errors
 /// As send(2).
 pub fn send(fd: c_int, mut source: impl Source, how: How) -> Result<usize> {
+    if !how.more
+        && let Some(iov) = source.as_iov()
+        && let Some(count) = usual::send(fd, iov)?
+    {
+        return Ok(count);
+    }
     let patience = Patience {
         dont_wait: how.dont_wait,
         timeout: |options| options.send_timeout,

@@ -195,7 +195,7 @@ impl Socket {
     }
 
     /// Locks the socket's home.
-    #[inline]
+    #[inline(always)]
     pub fn lock_any(&'static self) -> Option<Locked> {
         loop {
             let home = self.home();

@@ -49,6 +49,13 @@ pub fn is_ours(fd: c_int) -> bool {
     word(fd) != 0
 }
 
+/// Whether the descriptor names a socket.
+#[inline]
+pub fn is_socket(fd: c_int) -> bool {
+    // What is protected has the bit, too.
+    matches!(word(fd), 1..EPOLL)
+}
+
 /// Whether any descriptor is ours, or was.
 #[inline]
 pub fn any() -> bool {

@@ -284,24 +284,50 @@ impl Members {
         mut holds: impl FnMut(&mut Member) -> u32,
         mut tell: impl FnMut(u32, u64),
     ) {
-        let mut rest = self.queued;
-        while room > 0 && rest > 0 {
-            rest -= 1;
-            let Some((key, member)) = self.pop() else {
-                return;
+        let mut at = self.first;
+        while room > 0 {
+            let Some(member) = self.slots.get_mut(at as usize) else {
+                break;
             };
+            let slot = at;
+            at = member.next;
             let bits = holds(member) & member.wanted();
-            if bits == 0 {
-                continue;
+            let mut stays = false;
+            if bits != 0 {
+                room -= 1;
+                tell(bits, member.data);
+                if member.events & ONESHOT != 0 {
+                    member.disable();
+                } else {
+                    stays = member.events & ET == 0;
+                }
             }
-            room -= 1;
-            tell(bits, member.data);
-            if member.events & ONESHOT != 0 {
-                member.disable();
-            } else if member.events & ET == 0 {
-                self.queue(key);
+            if !stays {
+                self.unqueue(slot);
             }
         }
+        self.begin_at(at);
+    }
+
+    /// Puts all before this one behind the last.
+    fn begin_at(&mut self, slot: u32) {
+        let (first, last) = (self.first, self.last);
+        let Some(member) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
+        let before = std::mem::replace(&mut member.previous, NONE);
+        let Some(end) = self.slots.get_mut(before as usize) else {
+            return;
+        };
+        end.next = NONE;
+        if let Some(member) = self.slots.get_mut(last as usize) {
+            member.next = first;
+        }
+        if let Some(member) = self.slots.get_mut(first as usize) {
+            member.previous = last;
+        }
+        self.first = slot;
+        self.last = before;
     }
 
     /// Whether any is ready, as `holds` knows it. Those that are not leave the list.

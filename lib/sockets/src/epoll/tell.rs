@@ -28,6 +28,9 @@ pub fn tell(item: &Item, bits: u32) -> bool {
         return false;
     }
     inner.members.queue(item.key);
+    if inner.is_unattended() {
+        return epoll.looking.load(Ordering::Acquire) > 0;
+    }
     wake_one(epoll, inner)
 }
 
@@ -84,6 +87,14 @@ pub(super) fn tell_parents(epoll: &Epoll, mut tell: impl FnMut(&Item)) {
         let Some(parent) = parent else { return };
         tell(&parent);
         at += 1;
+    }
+}
+
+impl Inner {
+    /// Nobody waits for anything here.
+    #[inline]
+    fn is_unattended(&self) -> bool {
+        self.waiting.is_empty() && self.watchers.is_empty() && self.parents.is_empty()
     }
 }
 

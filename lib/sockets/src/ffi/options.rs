@@ -21,7 +21,11 @@ const SIOCOUTQNSD: c_ulong = 0x894b;
 ///
 /// # Errors
 /// `EBADF` for others', `ENOTSOCK` for epolls.
+#[inline]
 pub(super) fn socket(fd: c_int) -> Result<()> {
+    if table::is_socket(fd) {
+        return Ok(());
+    }
     match table::get(fd) {
         Some(Object::Socket(_)) => Ok(()),
         Some(Object::Epoll(_)) => Err(Errno::NOTSOCK),

@@ -104,7 +104,20 @@ impl<'a> Iov<'a> {
         }
     }
 
+    /// Where `len` bytes from `at` on are, if there is one stretch only.
+    #[inline]
+    fn single(&self, at: usize, len: u32) -> Option<*mut u8> {
+        if self.count != 1 {
+            return None;
+        }
+        // SAFETY: `one` was promised that the description lives as long.
+        let part = unsafe { &*self.parts };
+        let fits = at.checked_add(len as usize)? <= part.iov_len;
+        fits.then(|| part.iov_base.cast::<u8>().wrapping_add(at))
+    }
+
     /// Calls `each` with the pieces that `len` bytes from `skip` on fall into.
+    #[inline]
     fn walk(&self, mut skip: usize, mut len: usize, mut each: impl FnMut(*mut c_void, usize)) {
         for index in 0..self.count {
             if len == 0 {
@@ -125,11 +138,20 @@ impl<'a> Iov<'a> {
 
     /// Copies `len` bytes at `pos` of the connection's receive buffer to the
     /// program, from its byte `at` on.
+    #[inline]
     pub fn take_received(&self, at: usize, conn: &FlextcpConnection, pos: u32, len: u32) {
         if conn.rxb_base.is_null() || len > conn.rxb_len || pos > conn.rxb_len {
             return;
         }
         let (first, second) = pieces(pos, len, conn.rxb_len);
+        if second.1 == 0
+            && let Some(to) = self.single(at, len)
+        {
+            let from = conn.rxb_base.wrapping_add(pos as usize);
+            // SAFETY: as below.
+            unsafe { to.copy_from_nonoverlapping(from, len as usize) };
+            return;
+        }
         let mut at = at;
         for (pos, len) in [first, second] {
             let mut from = conn.rxb_base.wrapping_add(pos as usize);
@@ -146,11 +168,20 @@ impl<'a> Iov<'a> {
 
     /// Copies the program's `len` bytes from `at` on to `pos` of the
     /// connection's transmit buffer.
+    #[inline]
     pub fn give_to_send(&self, at: usize, conn: &FlextcpConnection, pos: u32, len: u32) {
         if conn.txb_base.is_null() || len > conn.txb_len || pos > conn.txb_len {
             return;
         }
         let (first, second) = pieces(pos, len, conn.txb_len);
+        if second.1 == 0
+            && let Some(from) = self.single(at, len)
+        {
+            let to = conn.txb_base.wrapping_add(pos as usize);
+            // SAFETY: as in `take_received`.
+            unsafe { to.copy_from_nonoverlapping(from, len as usize) };
+            return;
+        }
         let mut at = at;
         for (pos, len) in [first, second] {
             let mut to = conn.txb_base.wrapping_add(pos as usize);
