@@ -115,13 +115,25 @@ extern "C" {
 #define FLEXTCP_PL_ATX_FLTXDONE 1
 
 /** Version of `tas_info_ext` described here. */
-#define TAS_INFO_EXT_VERSION 3
+#define TAS_INFO_EXT_VERSION 4
 
 /** From this version on the page says whether the slow path sleeps. */
 #define TAS_INFO_EXT_SLEEPS 2
 
-/** From this version on the service knows the requests of types 16 and above. */
-#define TAS_INFO_EXT_SOCKETS 3
+/**
+ * From this version on the service knows the requests of types 16 and above, and every receive
+ * buffer has a tail.
+ */
+#define TAS_INFO_EXT_SOCKETS 4
+
+/** Bytes behind a receive buffer, zero at first, in which processes tell of it. */
+#define TAS_RX_TAIL_LEN 64
+
+/**
+ * Place in the tail of a word: one more than the position in the buffer up to which the process
+ * has read, 0 for nowhere.
+ */
+#define TAS_RX_TAIL_READ 0
 
 /** Place of `tas_info_ext` in the info page of an isolated application. */
 #define TAS_INFO_EXT_OFF 64

@@ -84,11 +84,17 @@ pub const FLEXTCP_PL_ATX_CONNUPDATE: u8 = 0x1;
 pub const FLEXTCP_PL_ATX_FLTXDONE: u8 = 0x1;
 
 /// Version of [`InfoExt`] described here.
-pub const TAS_INFO_EXT_VERSION: u32 = 3;
+pub const TAS_INFO_EXT_VERSION: u32 = 4;
 /// From this version on the page says whether the slow path sleeps.
 pub const TAS_INFO_EXT_SLEEPS: u32 = 2;
-/// From this version on the service knows the requests of types 16 and above.
-pub const TAS_INFO_EXT_SOCKETS: u32 = 3;
+/// From this version on the service knows the requests of types 16 and above, and every receive
+/// buffer has a tail.
+pub const TAS_INFO_EXT_SOCKETS: u32 = 4;
+/// Bytes behind a receive buffer, zero at first, in which processes tell of it.
+pub const TAS_RX_TAIL_LEN: u32 = 64;
+/// Place in the tail of a word: one more than the position in the buffer up to which the process
+/// has read, 0 for nowhere.
+pub const TAS_RX_TAIL_READ: u32 = 0;
 /// Place of [`InfoExt`] in the info page of an isolated application.
 pub const TAS_INFO_EXT_OFF: usize = 64;
 /// Addresses in [`InfoExt`].

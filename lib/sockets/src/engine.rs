@@ -112,13 +112,6 @@ pub fn lock(id: HomeId) -> Option<HomeGuard> {
     place(id)?.home.lock()
 }
 
-/// Locks a socket's home, unless somebody has it locked or it moves just now.
-pub fn try_lock(socket: &'static Socket) -> Option<Locked> {
-    let home = socket.home();
-    let guard = place(home)?.home.try_lock()?;
-    (socket.home() == home).then(|| Locked::new(guard, socket))
-}
-
 /// The eventfd of a context, if it has one.
 pub fn event_of(id: HomeId) -> Option<i32> {
     let fd = place(id)?.event.load(Ordering::Relaxed);

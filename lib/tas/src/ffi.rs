@@ -6,6 +6,7 @@ mod refs;
 pub mod seams;
 pub(crate) mod sign;
 pub(crate) mod sys;
+mod tail;
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -19,6 +20,7 @@ use crate::events::Events;
 use crate::{calls, conn, context, service, wait};
 
 pub use refs::{ConnRef, ListenerRef};
+pub use tail::note_read;
 
 const NULL: Error = Error::misuse("null argument");
 

@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use tas_abi::memif::TAS_RX_TAIL_LEN;
+
 use super::args::{Algorithm, Args};
 use super::{
     AllowConfig, ArpConfig, CcAlgorithm, CcConfig, Config, ConstRateParams, DctcpRateParams,
@@ -191,6 +193,7 @@ fn check_regions(args: &Args) -> Result<(), String> {
         + u64::from(args.app_kout_len)
         + u64::from(args.fp_cores_max) * CONTEXT_CORE_QUEUES
         + u64::from(args.tcp_rxbuf_len)
+        + u64::from(TAS_RX_TAIL_LEN)
         + u64::from(args.tcp_txbuf_len);
     let regions = [
         ("--shm-len", args.shm_len, !args.no_legacy),

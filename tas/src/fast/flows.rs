@@ -9,6 +9,7 @@ use super::Core;
 use super::peers::Purpose;
 use super::send::fetch_sender;
 use super::slot::{FlowSlot, Owner};
+use super::tail;
 use crate::link::{AppLink, CloseHow, FlowSetup, ToFast, ToSlow};
 use crate::nic::NicQueue;
 use crate::proto::{AppBump, BadBump, Flow, LivenessOptions};
@@ -130,6 +131,7 @@ impl<Q: NicQueue> Core<Q> {
             return;
         };
         slot.zero();
+        tail::clear(&self.shared.arena, &setup.init);
         slot.template = TcpTemplate::new(self.mac, setup.init.remote_mac, &setup.init.tuple);
         let mut flow = Flow {
             st,
@@ -193,8 +195,9 @@ impl<Q: NicQueue> Core<Q> {
             return;
         };
         let unread = slot.app.abandoned && {
+            let read = tail::read_up_to(&self.shared.arena, st);
             let ext = &mut slot.ext;
-            Flow { st, ext }.rx_unread() > 0
+            Flow { st, ext }.rx_left(read) > 0
         };
         if slot.app.ended {
             self.release(id);

@@ -20,6 +20,7 @@ mod send;
 mod slot;
 mod slowlink;
 mod steer;
+mod tail;
 mod take;
 mod trace;
 mod tx;

@@ -200,6 +200,24 @@ impl Flow<'_> {
         self.st.rx_len.saturating_sub(self.st.rx_avail)
     }
 
+    /// Received bytes in order that the application has not read, which says that it has read up
+    /// to this position. What makes no sense says nothing.
+    #[cold]
+    #[must_use]
+    pub fn rx_left(&self, read: Option<u32>) -> u32 {
+        let (unread, len) = (self.rx_unread(), self.st.rx_len);
+        let Some(read) = read.filter(|read| *read < len) else {
+            return unread;
+        };
+        match ring_add(self.st.rx_next_pos, len - read, len) {
+            // Of a full ring, this is the position with nothing read, too. An application hands
+            // bytes back long before it has read so many.
+            0 if unread == len => unread,
+            left if left <= unread => left,
+            _ => unread,
+        }
+    }
+
     /// Free bytes of the transmit ring.
     #[inline]
     #[must_use]

@@ -368,3 +368,51 @@ mod ecn_echo_rfc8257_3_2 {
         acks!(t, flags: TcpFlags::EMPTY);
     }
 }
+
+mod what_is_left {
+    use super::*;
+    use crate::proto::Flow;
+
+    fn left(t: &mut Trace, read: Option<u32>) -> u32 {
+        let (st, ext) = (&mut t.host.st, &mut t.host.ext);
+        Flow { st, ext }.rx_left(read)
+    }
+
+    #[test]
+    fn counts_from_where_the_application_has_read() {
+        let mut t = Trace::new(FlowInit {
+            rx_len: 150,
+            rcv_wnd: 150,
+            ..init()
+        });
+        recv!(t, len: 90);
+        t.host.read(80, t.now);
+        recv!(t, seq: 5091, len: 100);
+        // From 80 over the end to 40.
+        for (read, expected) in [(80, 110), (90, 100), (149, 41), (0, 40), (39, 1), (40, 0)] {
+            assert_eq!(left(&mut t, Some(read)), expected, "{read}");
+        }
+    }
+
+    #[test]
+    fn nonsense_counts_for_nothing() {
+        let mut t = Trace::new(init());
+        recv!(t, len: 300);
+        t.host.read(100, t.now);
+        for read in [Some(99), Some(301), Some(8_000), Some(u32::MAX), None] {
+            assert_eq!(left(&mut t, read), 200, "{read:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_ring_was_not_read() {
+        let mut t = Trace::new(FlowInit {
+            rx_len: 150,
+            rcv_wnd: 150,
+            ..init()
+        });
+        recv!(t, len: 150);
+        assert_eq!(left(&mut t, Some(0)), 150);
+        assert_eq!(left(&mut t, Some(149)), 1);
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tas_full_tests::{Net, Program, Side, Tas, TasOptions};
+use tas_full_tests::{Net, Program, Side, Tas, TasOptions, product};
 
 const TIME: Duration = Duration::from_secs(20);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ll-sockets");
@@ -36,6 +36,17 @@ for _ in range(int(sys.argv[2])):
     except ConnectionRefusedError:
         refused += 1
 print("refused=%d" % refused)
+"#;
+
+/// Connects, reads so many bytes, says so, and waits to be killed.
+const READER: &str = r#"
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], 7777))
+left = int(sys.argv[2])
+while left:
+    left -= len(s.recv(left))
+print("read", flush=True)
+time.sleep(60)
 "#;
 
 fn machines(net: &Net) -> Tas<'_> {
@@ -78,6 +89,29 @@ fn a_killed_process_that_had_not_read_resets() {
     peer.finish(TIME).success().says("bytes=0 end=reset");
     tas.is_idle();
     tas.stop();
+}
+
+/// What was read before is known, though nothing was said of it.
+#[test]
+fn a_killed_process_that_had_read_all_ends_its_connection() {
+    for (read, end) in [("7", "fin"), ("6", "reset")] {
+        let net = Net::new();
+        let mut tas = machines(&net);
+        let peer = peer(&net, "request");
+        let mut command = net.command(Side::Near, "python3");
+        command
+            .args(["-c", READER, Side::Far.ip(), read])
+            .env("LD_PRELOAD", product("lib/libtas_interpose.so"))
+            .env("TAS_INTERPOSE_REQUIRED", "1");
+        let mut reader = Program::start("reader", command);
+        reader.wait_for("read", TIME);
+        reader.kill();
+        peer.finish(TIME)
+            .success()
+            .says(&format!("bytes=0 end={end}"));
+        tas.is_idle();
+        tas.stop();
+    }
 }
 
 #[test]

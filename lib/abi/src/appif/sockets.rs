@@ -1,5 +1,5 @@
 //! What sockets need beyond the original's messages (additions): only for applications on
-//! [`TAS_SOCKET_PATH`](super::TAS_SOCKET_PATH), where the info page has version 3.
+//! [`TAS_SOCKET_PATH`](super::TAS_SOCKET_PATH), where the info page has version 4.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 

@@ -1,6 +1,7 @@
 //! Flows: their resources, their installation on a core, and the answers that announce them.
 
 use tas_abi::appif::{AppinAcceptConn, AppinConnOpened, AppinMsg};
+use tas_abi::memif::TAS_RX_TAIL_LEN;
 use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SegmentFields, TcpFlags};
 
 use super::TcpControl;
@@ -47,12 +48,12 @@ impl TcpControl {
             tx: tx_len,
         } = lens;
         let flow = self.ids.take()?;
-        let Some(rx) = w.alloc(tenant, rx_len) else {
+        let Some(rx) = w.alloc(tenant, rx_len + TAS_RX_TAIL_LEN) else {
             self.ids.give_back(flow);
             return None;
         };
         let Some(tx) = w.alloc(tenant, tx_len) else {
-            w.free(tenant, rx, rx_len);
+            w.free(tenant, rx, rx_len + TAS_RX_TAIL_LEN);
             self.ids.give_back(flow);
             return None;
         };
@@ -76,7 +77,7 @@ impl TcpControl {
         flow: FlowId,
         buffers: &Buffers,
     ) {
-        w.free(tenant, buffers.rx, buffers.rx_len);
+        w.free(tenant, buffers.rx, buffers.rx_len + TAS_RX_TAIL_LEN);
         w.free(tenant, buffers.tx, buffers.tx_len);
         self.ids.give_back(flow);
         self.discount_buffers(tenant);

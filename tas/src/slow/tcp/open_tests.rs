@@ -41,8 +41,8 @@ fn connects_after_resolving_the_neighbour() {
     assert_eq!({ opened.opaque }, 5);
     assert_eq!({ opened.status }, 0);
     assert_eq!(({ opened.rx_len }, { opened.tx_len }), (8192, 4096));
-    // Relative to the tenant's memory.
-    assert_eq!(({ opened.rx_off }, { opened.tx_off }), (0, 8192));
+    // Relative to the tenant's memory; behind the receive buffer lies its tail.
+    assert_eq!(({ opened.rx_off }, { opened.tx_off }), (0, 8256));
     assert_eq!({ opened.seq_rx }, (IRS + 1).0);
     assert_eq!({ opened.seq_tx }, (syn.seq + 1).0);
     assert_eq!({ opened.fn_core }, 1);
