@@ -114,15 +114,26 @@ pub fn release(fd: c_int) -> Result<()> {
         sys::set_nonblocking(fd, true)?;
     }
     epoll::release(locked.state());
+    // Hardly any has more than one by now; to find those takes a look at all descriptors.
+    let only = socket.names.load(Ordering::Acquire) == 1;
     drop(locked);
-    for other in table::all().collect::<Vec<_>>() {
-        if table::names(other, socket)
-            && let Some(object) = table::clear(other)
-        {
-            unname(object);
+    if only {
+        forget_name(fd, socket);
+    } else {
+        for other in table::all().collect::<Vec<_>>() {
+            forget_name(other, socket);
         }
     }
     Ok(())
+}
+
+/// The descriptor is the kernel's from now on, if it names the socket.
+fn forget_name(fd: c_int, socket: &'static Socket) {
+    if table::names(fd, socket)
+        && let Some(object) = table::clear(fd)
+    {
+        unname(object);
+    }
 }
 
 /// The last name is gone.

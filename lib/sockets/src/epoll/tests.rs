@@ -371,6 +371,16 @@ fn a_socket_that_becomes_the_kernels_stays_a_member() {
     assert_eq!(now(&epfd), []);
 }
 
+#[test]
+fn all_names_of_a_socket_become_the_kernels() {
+    let first = socket();
+    let second = crate::create::duplicate(first.0, 0, false).unwrap();
+    close::release(second).unwrap();
+    assert!(!table::is_ours(first.0) && !table::is_ours(second));
+    crate::sys::close(first.0);
+    crate::sys::close(second);
+}
+
 /// Readiness, memberships and epolls that come and go, all at the same time:
 /// nothing blocks for ever, and no event is lost for the epoll that stays.
 #[test]
