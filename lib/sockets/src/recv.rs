@@ -135,7 +135,7 @@ fn take(locked: &mut Locked, iov: &Iov<'_>, at: usize, how: How) -> Result<Step>
             iov.check()?;
             iov.take_received(at, c, unread, len);
         }
-        if !how.peek {
+        if len > 0 && !how.peek {
             // Handed back later: the process may end before.
             tas_ll::note_read(c, ring_add(unread, len, c.rxb_len));
         }

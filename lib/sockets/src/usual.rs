@@ -40,6 +40,8 @@ pub fn recv(fd: c_int, iov: &Iov<'_>) -> Option<usize> {
         if len > 0 {
             let unread = ring_add(c.rxb_head, c.rxb_len.saturating_sub(c.rxb_used), c.rxb_len);
             iov.take_received(0, c, unread, len);
+            // Handed back later: the process may end before.
+            tas_ll::note_read(c, ring_add(unread, len, c.rxb_len));
         }
         (len, c.rxb_used - len)
     });
