@@ -146,6 +146,8 @@ pub struct TcpConfig {
     pub time_wait_us: u32,
     /// Lower bound of the retransmission timeout, µs.
     pub rto_min_us: u32,
+    /// Least path MTU that is believed, bytes.
+    pub path_mtu_min: u16,
 }
 
 /// Congestion control options.

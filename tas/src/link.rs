@@ -13,7 +13,7 @@ pub use tas_shm::Waker;
 use tas_shm::{EventFd, ShmOffset};
 use tas_wire::{MacAddr, SeqNum};
 
-use crate::proto::{End, FlowInfo, FlowInit, FlowPlace, LivenessOptions};
+use crate::proto::{End, FlowInfo, FlowInit, FlowPlace, LivenessOptions, PathLimit};
 use crate::types::{ContextId, CoreId, FlowId, TenantId};
 
 /// From the slow path to a core.
@@ -41,6 +41,11 @@ pub enum ToFast {
     PutBack(FlowId),
     /// How an application wants to know whether the peer is still there.
     SetLiveness(FlowId, LivenessOptions),
+    /// The path to a flow's peer is known to have this limit.
+    LimitPath(FlowId, PathLimit),
+    /// Somebody says that the segment with this number was larger than the path admits; answered
+    /// by [`ToSlow::PathLimited`] if that can be so.
+    TooBig(FlowId, SeqNum, PathLimit),
     /// Asks how a flow is doing; answered by [`ToSlow::Inspected`] unless the flow is gone.
     Inspect(FlowId),
     /// Starts serving a context.
@@ -123,6 +128,8 @@ pub enum ToSlow {
     PutBack(FlowId),
     /// How a flow is doing.
     Inspected(FlowId, Box<FlowInfo>),
+    /// The path of this flow has this limit: a segment in flight was quoted.
+    PathLimited(FlowId, PathLimit),
     /// The core touches nothing of this context any more.
     ContextRemoved(CoreId, ContextId),
     /// The core has all flows that this round was to bring it, and is rid of all others.

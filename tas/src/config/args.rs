@@ -201,6 +201,12 @@ pub(super) struct Args {
           help_heading = "TCP")]
     pub tcp_rto_min: u32,
 
+    /// Least path MTU that is believed when routers say that packets are too large for the links
+    /// behind them
+    #[arg(long, value_name = "BYTES", default_value_t = 552, value_parser = u32_in(128..=65535),
+          help_heading = "TCP")]
+    pub tcp_path_mtu_min: u32,
+
     /// Congestion control algorithm
     #[arg(long, value_name = "ALG", value_enum, default_value_t = Algorithm::DctcpRate,
           help_heading = "Congestion control")]

@@ -329,6 +329,7 @@ fn defaults() {
             handshake_retries: 10,
             time_wait_us: 1_000_000,
             rto_min_us: 1000,
+            path_mtu_min: 552,
         },
         cc: CcConfig {
             algorithm: CcAlgorithm::DctcpRate(DctcpRateParams {

@@ -82,6 +82,7 @@ fn tcp(args: &Args) -> TcpConfig {
         handshake_retries: args.tcp_handshake_retries,
         time_wait_us: args.tcp_time_wait,
         rto_min_us: args.tcp_rto_min,
+        path_mtu_min: u16::try_from(args.tcp_path_mtu_min).unwrap_or(u16::MAX),
     }
 }
 

@@ -84,6 +84,11 @@ counters! {
     tail_probes,
     /// Segments received with selective acknowledgements that make no sense.
     bad_sacks,
+    /// Flows whose segments became smaller because a router said that they were too large.
+    path_mtu_lowered,
+    /// Times that segments got through only after they had become smaller, without a word of a
+    /// router.
+    black_holes,
     /// Frames passed to the slow path.
     to_slow,
     /// Frames dropped because the slow path's queue was full.

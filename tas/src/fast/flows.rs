@@ -110,6 +110,8 @@ impl<Q: NicQueue> Core<Q> {
             }
             ToFast::PutBack(flow) => self.put_back(flow),
             ToFast::SetLiveness(flow, options) => self.set_liveness(flow, &options),
+            ToFast::LimitPath(flow, limit) => self.limit_path(flow, limit),
+            ToFast::TooBig(flow, seq, limit) => self.too_big(flow, seq, limit),
             ToFast::Inspect(flow) => self.inspect(flow),
             ToFast::AddContext(setup) => {
                 let id = setup.id;

@@ -12,6 +12,7 @@ pub mod wheel;
 mod contexts;
 mod flows;
 mod notices;
+mod path;
 pub mod peers;
 mod rebalance;
 mod receive;

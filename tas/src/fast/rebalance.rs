@@ -460,6 +460,8 @@ fn flow_of(message: &ToFast) -> Option<FlowId> {
         | ToFast::RemoteMac(flow, _)
         | ToFast::SetLiveness(flow, _)
         | ToFast::PutBack(flow)
+        | ToFast::LimitPath(flow, _)
+        | ToFast::TooBig(flow, ..)
         | ToFast::Inspect(flow) => Some(*flow),
         _ => None,
     }

@@ -531,6 +531,7 @@ fn count_signs(counters: &CoreCounters, signs: Signs) {
         (Signs::SPURIOUS, &counters.recoveries_undone),
         (Signs::PROBE, &counters.tail_probes),
         (Signs::BAD_SACK, &counters.bad_sacks),
+        (Signs::BLACK_HOLE, &counters.black_holes),
     ];
     for (sign, counter) in counted {
         if signs.contains(sign) {

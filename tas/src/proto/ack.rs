@@ -98,6 +98,7 @@ impl Flow<'_> {
         if self.ext.retries > 0 {
             self.ext.rtt.ease_off(self.ext.retries);
             self.ext.retries = 0;
+            self.judge_black_hole(now, &mut out.signs);
         }
         self.ext.rexmit_due = false;
         if self.ext.timing && seg.ack.ge(SeqNum(self.ext.rtt_seq)) {
@@ -299,6 +300,7 @@ impl Flow<'_> {
             self.ext.cwr_due = true;
         }
         self.st.tx_rate = rate;
+        self.review_path(now);
         self.begin_interval(params, now);
     }
 

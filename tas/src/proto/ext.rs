@@ -4,6 +4,7 @@ use zerocopy::FromZeros;
 
 use super::cc::CcState;
 use super::liveness::Liveness;
+use super::path::Path;
 use super::patience::Patience;
 use super::ranges::Ranges;
 use super::recovery::Loss;
@@ -115,6 +116,8 @@ pub struct FlowExt {
     pub(super) linger: Timer,
     /// Keepalive and user timeout.
     pub(super) liveness: Liveness,
+    /// How large a segment may be.
+    pub(super) path: Path,
     /// Congestion control.
     pub(super) cc: CcState,
     /// Data that came twice.

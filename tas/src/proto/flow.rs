@@ -15,7 +15,7 @@ use super::types::{AppBump, BadBump, Bumped, FlowInit, FlowPlace, TcpParams};
 use crate::types::Micros;
 
 /// Bytes that timestamps take in every segment, padding included (RFC 7323 appendix A).
-const TIMESTAMPS_LEN: u16 = 12;
+pub(super) const TIMESTAMPS_LEN: u16 = 12;
 /// What counts as full-sized before larger segments were seen: the default MSS (RFC 9293
 /// §3.7.1).
 const RCV_MSS_INITIAL: u16 = 536;
@@ -77,8 +77,8 @@ impl Flow<'_> {
         ext.ts_offset = init.timestamps.map_or(0, |ts| ts.offset);
         ext.ts_recent_at = coarse(now);
         let options = if ext.timestamps { TIMESTAMPS_LEN } else { 0 };
-        ext.mss = init.mss.saturating_sub(options).max(1);
-        ext.rcv_mss = ext.mss.min(RCV_MSS_INITIAL);
+        let mss = init.mss.saturating_sub(options).max(1);
+        ext.rcv_mss = mss.min(RCV_MSS_INITIAL);
         ext.sack = init.sack;
         ext.snd_wscale = init.snd_wscale.bits();
         ext.rcv_wscale = init.rcv_wscale.bits();
@@ -92,6 +92,7 @@ impl Flow<'_> {
         if let Some(rtt) = init.rtt {
             ext.rtt.sample(rtt);
         }
+        self.begin_path(mss);
         self.st.rtt_est = self.ext.rtt.srtt_us();
         self.begin_interval(params, now);
     }

@@ -24,6 +24,7 @@ mod ext;
 mod flow;
 mod info;
 mod liveness;
+mod path;
 mod patience;
 mod ranges;
 mod receive;
@@ -41,6 +42,8 @@ mod types;
 mod liveness_tests;
 #[cfg(test)]
 mod loss_tests;
+#[cfg(test)]
+mod path_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
@@ -66,5 +69,5 @@ pub use info::FlowInfo;
 pub use state::State;
 pub use types::{
     AppBump, BadBump, Bumped, CopyIn, End, FlowInit, FlowPlace, Keepalive, LivenessOptions, Notice,
-    Received, Segment, SegmentPlan, Signs, TcpParams, TimerOutcome, TimestampInit,
+    PathLimit, Received, Segment, SegmentPlan, Signs, TcpParams, TimerOutcome, TimestampInit,
 };

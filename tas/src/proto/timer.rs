@@ -87,12 +87,8 @@ impl Flow<'_> {
         let retries = self.ext.retries.saturating_add(1);
         self.ext.rtt.back_off();
         self.ext.timing = false; // Karn.
-        let by_sack = self.ext.sack && self.st.rx_remote_avail > 0;
-        if by_sack {
-            self.lose_all();
-        } else {
-            self.go_back();
-        }
+        self.suspect_black_hole(retries);
+        let by_sack = self.lose_outstanding();
         self.ext.recovery = Recovery::Timeout;
         self.ext.recover = self.ext.snd_max;
         // RFC 5681 §3.1: the loss window is one segment.
@@ -109,6 +105,18 @@ impl Flow<'_> {
         }
         self.ext.retries = retries;
         self.watch_stall();
+    }
+
+    /// Takes all that was not reported as received for lost; whether the scoreboard says what to
+    /// send again.
+    pub(super) fn lose_outstanding(&mut self) -> bool {
+        let by_sack = self.ext.sack && self.st.rx_remote_avail > 0;
+        if by_sack {
+            self.lose_all();
+        } else {
+            self.go_back();
+        }
+        by_sack
     }
 
     /// Goes back to SND.UNA, as if nothing had been sent since. The peer of which nothing is known

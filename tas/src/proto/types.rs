@@ -47,6 +47,15 @@ pub struct LivenessOptions {
     pub user_timeout_ms: u32,
 }
 
+/// What is known of the path to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathLimit {
+    /// Largest IP packet, bytes.
+    pub mtu: u16,
+    /// When larger ones are to be tried again.
+    pub until: Micros,
+}
+
 /// State of the timestamps option after the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimestampInit {
@@ -221,6 +230,8 @@ impl Signs {
     pub const PROBE: Signs = Signs(4);
     /// SACK blocks made no sense, and were ignored.
     pub const BAD_SACK: Signs = Signs(8);
+    /// Full segments got lost until smaller ones were sent.
+    pub const BLACK_HOLE: Signs = Signs(16);
 
     /// There is none.
     #[inline]

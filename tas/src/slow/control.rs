@@ -351,6 +351,7 @@ impl Control {
             ToSlow::Taken(flow, place) => self.tcp.on_taken(effects, flow, place),
             ToSlow::PutBack(flow) => self.tcp.on_put_back(effects, flow),
             ToSlow::Inspected(flow, info) => self.tcp.on_inspected(effects, flow, &info),
+            ToSlow::PathLimited(flow, limit) => self.tcp.on_path_limited(effects, flow, limit),
             ToSlow::ContextRemoved(_, context) => {
                 self.tenants.context_removed(context, effects);
                 self.hide_context(context);

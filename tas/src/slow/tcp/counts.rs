@@ -3,7 +3,7 @@
 use crate::stats::columns;
 
 columns! {
-    /// Numbers for the statistics. The first four are present values, the others only grow.
+    /// Numbers for the statistics. The first five are present values, the others only grow.
     pub struct Counts {
         /// Installed flows.
         Gauge connections,
@@ -13,6 +13,8 @@ columns! {
         Gauge time_wait,
         /// Listeners.
         Gauge listeners,
+        /// Hosts that are remembered to be reached by smaller packets only.
+        Gauge path_mtus,
         /// Active opens that succeeded.
         Counter opened,
         /// Passive opens that succeeded.
@@ -45,6 +47,8 @@ columns! {
         Counter arp_conflicts,
         /// Neighbours that did not answer.
         Counter arp_failures,
+        /// Reports of too large packets that quote no packet of a connection, or make no sense; ignored.
+        Counter bad_path_mtus,
         /// Echo requests answered.
         Counter echoes,
     }

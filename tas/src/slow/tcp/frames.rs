@@ -123,8 +123,11 @@ impl TcpControl {
     }
 
     /// An error message ends an attempt to connect if it quotes our SYN; what is synchronized
-    /// is not touched by errors that anybody can send (RFC 5927 §4, §5.2).
+    /// does not end by errors that anybody can send (RFC 5927 §4, §5.2).
     fn on_unreachable(&mut self, w: &mut impl World, unreachable: &Unreachable) {
+        if let UnreachableCode::FragmentationNeeded { next_hop_mtu } = unreachable.code {
+            return self.on_too_big(w, unreachable, next_hop_mtu);
+        }
         let Some(quoted) = unreachable.quoted else {
             return;
         };

@@ -170,6 +170,7 @@ impl TcpControl {
                 holders: Vec::new(),
             },
         );
+        self.tell_path(w, *flow, tuple.remote_ip);
         true
     }
 

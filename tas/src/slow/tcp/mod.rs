@@ -23,6 +23,7 @@ mod neighbours;
 mod open;
 mod options;
 mod passive;
+mod pathmtu;
 mod returning;
 mod routes;
 mod timewait;
@@ -38,6 +39,8 @@ mod frames_tests;
 mod open_tests;
 #[cfg(test)]
 mod passive_tests;
+#[cfg(test)]
+mod pathmtu_tests;
 #[cfg(test)]
 mod places_tests;
 #[cfg(test)]
@@ -63,6 +66,7 @@ use conn::{Conn, FlowRecord, Named, Owner, Step};
 use cookies::Cookies;
 use ids::{FlowIds, Ports, Random, Timers};
 use listeners::Listeners;
+use pathmtu::PathMtus;
 
 /// Longest control segment: headers and all options.
 const CONTROL_FRAME: usize = 128;
@@ -90,6 +94,7 @@ pub struct TcpControl {
     /// Who wants to know how flows are doing, in the order of asking.
     inspections: Vec<(FlowId, Owner)>,
     cookies: Cookies,
+    path_mtus: PathMtus,
     counts: Counts,
 }
 
@@ -114,6 +119,7 @@ impl TcpControl {
             next_serial: 0,
             inspections: Vec::new(),
             cookies: Cookies::default(),
+            path_mtus: PathMtus::default(),
             counts: Counts::default(),
             cfg,
         }

@@ -303,18 +303,9 @@ fn a_port_reused_while_the_neighbour_is_asked_for_is_not_confused() {
 
 // ---- ICMP errors, RFC 5927
 
-/// An ICMP error that quotes the first bytes of our segment.
+/// A destination unreachable message that quotes our segment.
 fn unreachable(code: u8, quoted: &[u8]) -> Vec<u8> {
-    let mut icmp = vec![3, code, 0, 0, 0, 0, 0, 0];
-    icmp.extend_from_slice(&quoted[14..14 + 28]);
-    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 1, 0, 0];
-    packet[3] = (20 + icmp.len()) as u8;
-    packet.extend_from_slice(&PEER.octets());
-    packet.extend_from_slice(&IP.octets());
-    let mut frame = [&MAC.0[..], &PEER_MAC.0, &[8, 0]].concat();
-    frame.extend_from_slice(&packet);
-    frame.extend_from_slice(&icmp);
-    frame
+    icmp_error(3, code, [0; 4], quoted)
 }
 
 #[test]

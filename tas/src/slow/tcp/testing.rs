@@ -190,6 +190,7 @@ pub(super) fn config() -> TcpControlConfig {
         time_wait: Micros(1_000_000),
         arp_timeout: Micros(500),
         arp_timeout_max: Micros(4_000),
+        path_mtu_min: 552,
         ecn: true,
     }
 }
@@ -506,5 +507,20 @@ pub(super) fn frame(tuple: &FlowTuple, fields: &SegmentFields<'_>, payload: &[u8
     template
         .emit(&mut frame, fields, payload.len(), 0, ChecksumMode::Full)
         .unwrap();
+    frame
+}
+
+/// An ICMP error from the peer's station that quotes the first bytes of our segment.
+pub(super) fn icmp_error(kind: u8, code: u8, rest: [u8; 4], quoted: &[u8]) -> Vec<u8> {
+    let mut icmp = vec![kind, code, 0, 0];
+    icmp.extend_from_slice(&rest);
+    icmp.extend_from_slice(&quoted[14..14 + 28]);
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 1, 0, 0];
+    packet[3] = (20 + icmp.len()) as u8;
+    packet.extend_from_slice(&PEER.octets());
+    packet.extend_from_slice(&IP.octets());
+    let mut frame = [&MAC.0[..], &PEER_MAC.0, &[8, 0]].concat();
+    frame.extend_from_slice(&packet);
+    frame.extend_from_slice(&icmp);
     frame
 }

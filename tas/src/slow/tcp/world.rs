@@ -220,6 +220,8 @@ pub struct TcpControlConfig {
     pub arp_timeout_max: Micros,
     /// Negotiate ECN.
     pub ecn: bool,
+    /// Least path MTU that reports of routers are believed, bytes.
+    pub path_mtu_min: u16,
 }
 
 impl TcpControlConfig {
@@ -242,6 +244,7 @@ impl TcpControlConfig {
             arp_timeout: Micros(config.arp.timeout_us.into()),
             arp_timeout_max: Micros(config.arp.timeout_max_us.into()),
             ecn: CcParams::new(&config.cc, tcp).ecn(),
+            path_mtu_min: tcp.path_mtu_min,
         }
     }
 
