@@ -23,7 +23,7 @@ _tas() {
 
     case "${cmd}" in
         tas)
-            opts="-h -V --ip-addr --ip-route --arp-timeout --arp-timeout-max --kni-name --fp-cores-max --fp-no-ints --fp-no-xsumoffload --fp-no-autoscale --fp-no-hugepages --fp-vlan-strip --fp-poll-interval-tas --fp-poll-interval-app --dpdk-extra --shm-len --app-shm-len --app-shm-total --nic-rx-len --nic-tx-len --app-kin-len --app-kout-len --tcp-rtt-init --tcp-link-bw --tcp-rxbuf-len --tcp-txbuf-len --tcp-handshake-timeout --tcp-handshake-retries --tcp-time-wait --tcp-rto-min --cc --cc-control-granularity --cc-control-interval --cc-rexmit-ints --cc-dctcp-weight --cc-dctcp-init --cc-dctcp-step --cc-dctcp-mimd --cc-dctcp-min --cc-dctcp-minpkts --cc-const-rate --cc-timely-tlow --cc-timely-thigh --cc-timely-step --cc-timely-init --cc-timely-alpha --cc-timely-beta --cc-timely-minrtt --cc-timely-minrate --shm-mode --shm-group --no-legacy --allow-uid --allow-gid --allow-low-ports --trace --trace-len --trace-snap --metrics-addr --ready-fd --quiet --help --version"
+            opts="-h -V --ip-addr --ip-route --arp-timeout --arp-timeout-max --kni-name --fp-cores-max --fp-no-ints --fp-no-xsumoffload --fp-no-autoscale --fp-no-hugepages --fp-vlan-strip --fp-poll-interval-tas --fp-poll-interval-app --dpdk-extra --shm-len --app-shm-len --app-shm-total --nic-rx-len --nic-tx-len --app-kin-len --app-kout-len --tcp-rtt-init --tcp-link-bw --tcp-rxbuf-len --tcp-txbuf-len --tcp-handshake-timeout --tcp-handshake-retries --tcp-time-wait --tcp-rto-min --tcp-path-mtu-min --cc --cc-control-granularity --cc-control-interval --cc-rexmit-ints --cc-dctcp-weight --cc-dctcp-init --cc-dctcp-step --cc-dctcp-mimd --cc-dctcp-min --cc-dctcp-minpkts --cc-const-rate --cc-timely-tlow --cc-timely-thigh --cc-timely-step --cc-timely-init --cc-timely-alpha --cc-timely-beta --cc-timely-minrtt --cc-timely-minrate --shm-mode --shm-group --no-legacy --allow-uid --allow-gid --allow-low-ports --trace --trace-len --trace-snap --metrics-addr --ready-fd --quiet --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -122,6 +122,10 @@ _tas() {
                     return 0
                     ;;
                 --tcp-rto-min)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tcp-path-mtu-min)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

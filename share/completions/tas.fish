@@ -22,6 +22,7 @@ complete -c tas -l tcp-handshake-timeout -d 'First SYN timeout; doubles with eac
 complete -c tas -l tcp-handshake-retries -d 'Handshake retries before giving up, up to 30' -r
 complete -c tas -l tcp-time-wait -d 'Duration of TIME-WAIT' -r
 complete -c tas -l tcp-rto-min -d 'Lower bound of the retransmission timeout' -r
+complete -c tas -l tcp-path-mtu-min -d 'Least path MTU that is believed when routers say that packets are too large for the links behind them' -r
 complete -c tas -l cc -d 'Congestion control algorithm' -r -f -a "dctcp-rate\t''
 dctcp-win\t''
 timely\t''

@@ -127,6 +127,7 @@ const BAD_VALUES: &[(&str, &[&str])] = &[
     ("tcp-handshake-retries", &["31", "x", "-1"]),
     ("tcp-time-wait", &["x", "600000001"]),
     ("tcp-rto-min", &["0", "x", "60000001"]),
+    ("tcp-path-mtu-min", &["127", "x", "65536"]),
     ("cc", &["x", "DCTCP-RATE", "dctcp"]),
     ("cc-control-granularity", &["0", "x", "60000001"]),
     ("cc-control-interval", &["0", "x", "10001"]),

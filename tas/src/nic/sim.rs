@@ -14,12 +14,14 @@ use crate::types::{CoreId, Micros};
 mod frame;
 mod network;
 mod random;
+mod router;
 
 #[cfg(test)]
 mod tests;
 
 pub use frame::SimFrame;
 pub use random::Random;
+pub use router::TooLarge;
 
 use network::{Net, PortState};
 
@@ -107,6 +109,10 @@ pub struct Path {
     pub queue: u32,
     /// Packets are marked "congestion experienced" when more bytes wait; 0: never.
     pub mark_above: u32,
+    /// Largest IP packet, bytes; 0: any.
+    pub mtu: u16,
+    /// What becomes of larger ones.
+    pub too_large: TooLarge,
 }
 
 /// How the wire from the switch to a port is doing.

@@ -14,6 +14,7 @@ mod hostile;
 mod link;
 mod loss;
 mod opening;
+mod pathmtu;
 mod ports;
 mod programs;
 mod queues;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tas_wire::{FlowTuple, MacAddr, Packet, Verify, checksum, ethernet, parse_with};
 
 use super::frame::Pool;
+use super::router::{TooLarge, fragmentation_needed};
 use super::{DownlinkState, Path, PortConf, PortId, Random, Seen, Steering};
 use crate::nic::PortStats;
 use crate::types::Micros;
@@ -220,6 +221,10 @@ impl Net {
         } else {
             &mut port.downlink
         };
+        if wire.path.is_too_large(&bytes) {
+            let path = wire.path;
+            return self.refuse(now, &bytes, path);
+        }
         let damage = wire.path.corrupt;
         let Some(arrivals) = wire.take(now, &mut bytes, &mut self.random) else {
             return;
@@ -231,6 +236,20 @@ impl Net {
             corrupt(&mut bytes, &mut self.random);
         }
         self.fly(arrivals.first, leg, bytes);
+    }
+
+    /// A frame is larger than a wire's MTU.
+    fn refuse(&mut self, now: u64, bytes: &[u8], path: Path) {
+        let sender = self
+            .ports
+            .iter()
+            .position(|port| bytes.get(6..12) == Some(&port.conf.mac.0[..]));
+        if let Some(sender) = sender
+            && path.too_large == TooLarge::Told
+            && let Some(told) = fragmentation_needed(bytes, path.mtu)
+        {
+            self.fly(now + path.delay.0 * NS, Leg::Down(sender), told);
+        }
     }
 
     fn fly(&mut self, at: u64, leg: Leg, bytes: Vec<u8>) {
@@ -356,7 +375,7 @@ fn redirected(bytes: &[u8], table: &[u16]) -> usize {
     table.get(usize::from(bucket)).copied().unwrap_or(0).into()
 }
 
-fn is_ipv4(bytes: &[u8]) -> bool {
+pub(super) fn is_ipv4(bytes: &[u8]) -> bool {
     bytes.get(12..14) == Some(&[0x08, 0x00]) && bytes.len() >= ethernet::HEADER_LEN + 20
 }
 
