@@ -16,8 +16,8 @@ complete -c tas -l app-kin-len -d 'Size of a context\'s queue from the slow path
 complete -c tas -l app-kout-len -d 'Size of a context\'s queue from the application to the slow path; a multiple of 64, at least 4096' -r
 complete -c tas -l tcp-rtt-init -d 'Round-trip time assumed before one is measured' -r
 complete -c tas -l tcp-link-bw -d 'Link bandwidth in Gbit/s; dctcp-win turns a window into a rate with it' -r
-complete -c tas -l tcp-rxbuf-len -d 'Receive buffer of a connection, 2048 to 67108864; rounded up to a multiple of 64' -r
-complete -c tas -l tcp-txbuf-len -d 'Transmit buffer of a connection, 2048 to 67108864; rounded up to a multiple of 64' -r
+complete -c tas -l tcp-rxbuf-len -d 'Receive buffer of a connection, 2048 to 67108864; rounded up to a multiple of 64. Programs on sockets have 8192, too, once half of their memory is in use [default: 8192; 65536 on sockets]' -r
+complete -c tas -l tcp-txbuf-len -d 'Transmit buffer of a connection, as --tcp-rxbuf-len [default: 8192; 65536 on sockets]' -r
 complete -c tas -l tcp-handshake-timeout -d 'First SYN timeout; doubles with each retry, with 50 % of randomness either way' -r
 complete -c tas -l tcp-handshake-retries -d 'Handshake retries before giving up, up to 30' -r
 complete -c tas -l tcp-time-wait -d 'Duration of TIME-WAIT' -r

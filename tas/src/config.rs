@@ -138,6 +138,11 @@ pub struct TcpConfig {
     pub rxbuf_len: u32,
     /// Transmit buffer of a connection, bytes; a multiple of 64.
     pub txbuf_len: u32,
+    /// Receive buffer of a connection of a program on sockets that has memory enough, bytes; a
+    /// multiple of 64.
+    pub sockets_rxbuf_len: u32,
+    /// Transmit buffer of such a connection, likewise.
+    pub sockets_txbuf_len: u32,
     /// First handshake timeout, µs; doubles with each retry.
     pub handshake_timeout_us: u32,
     /// Handshake retransmissions before giving up.

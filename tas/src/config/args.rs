@@ -169,16 +169,17 @@ pub(super) struct Args {
     pub tcp_link_bw: u32,
 
     /// Receive buffer of a connection, 2048 to 67108864; rounded up to a
-    /// multiple of 64
-    #[arg(long, value_name = "BYTES", default_value_t = 8192,
+    /// multiple of 64. Programs on sockets have 8192, too, once half of their
+    /// memory is in use [default: 8192; 65536 on sockets]
+    #[arg(long, value_name = "BYTES",
           value_parser = u32_in(BUF_MIN..=BUF_MAX), help_heading = "TCP")]
-    pub tcp_rxbuf_len: u32,
+    pub tcp_rxbuf_len: Option<u32>,
 
-    /// Transmit buffer of a connection, 2048 to 67108864; rounded up to a
-    /// multiple of 64
-    #[arg(long, value_name = "BYTES", default_value_t = 8192,
+    /// Transmit buffer of a connection, as --tcp-rxbuf-len
+    /// [default: 8192; 65536 on sockets]
+    #[arg(long, value_name = "BYTES",
           value_parser = u32_in(BUF_MIN..=BUF_MAX), help_heading = "TCP")]
-    pub tcp_txbuf_len: u32,
+    pub tcp_txbuf_len: Option<u32>,
 
     /// First SYN timeout; doubles with each retry, with 50 % of randomness
     /// either way

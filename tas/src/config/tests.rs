@@ -326,6 +326,8 @@ fn defaults() {
             link_bw_gbps: 10,
             rxbuf_len: 8192,
             txbuf_len: 8192,
+            sockets_rxbuf_len: 65_536,
+            sockets_txbuf_len: 65_536,
             handshake_timeout_us: 10_000,
             handshake_retries: 10,
             time_wait_us: 1_000_000,
@@ -437,6 +439,8 @@ fn lengths_are_rounded_up() {
     ]);
     assert_eq!(config.tcp.rxbuf_len, 2112);
     assert_eq!(config.tcp.txbuf_len, 67_108_864);
+    assert_eq!(config.tcp.sockets_rxbuf_len, 2112);
+    assert_eq!(config.tcp.sockets_txbuf_len, 67_108_864);
     assert_eq!(config.shm_len, 1_075_838_976);
     assert_eq!(config.app_shm_len, 136_314_880);
 }

@@ -16,6 +16,10 @@ use super::{
 const REGION_UNIT: u64 = 2 << 20;
 /// Connection buffers start and end on cache lines.
 const BUFFER_UNIT: u32 = 64;
+/// Bytes of a connection's buffers, as in the original.
+const BUFFER_LEN: u32 = 8192;
+/// The same for programs on sockets, which send and receive as much at once as on Linux.
+const SOCKETS_BUFFER_LEN: u32 = 65_536;
 /// Queue memory that a library asks for, for one context on one core: 64·32·1024
 /// bytes to the application and 64·8192 from it.
 const CONTEXT_CORE_QUEUES: u64 = 64 * 32 * 1024 + 64 * 8192;
@@ -76,14 +80,20 @@ fn tcp(args: &Args) -> TcpConfig {
     TcpConfig {
         rtt_init_us: args.tcp_rtt_init,
         link_bw_gbps: args.tcp_link_bw,
-        rxbuf_len: args.tcp_rxbuf_len.next_multiple_of(BUFFER_UNIT),
-        txbuf_len: args.tcp_txbuf_len.next_multiple_of(BUFFER_UNIT),
+        rxbuf_len: buffer_len(args.tcp_rxbuf_len, BUFFER_LEN),
+        txbuf_len: buffer_len(args.tcp_txbuf_len, BUFFER_LEN),
+        sockets_rxbuf_len: buffer_len(args.tcp_rxbuf_len, SOCKETS_BUFFER_LEN),
+        sockets_txbuf_len: buffer_len(args.tcp_txbuf_len, SOCKETS_BUFFER_LEN),
         handshake_timeout_us: args.tcp_handshake_timeout,
         handshake_retries: args.tcp_handshake_retries,
         time_wait_us: args.tcp_time_wait,
         rto_min_us: args.tcp_rto_min,
         path_mtu_min: u16::try_from(args.tcp_path_mtu_min).unwrap_or(u16::MAX),
     }
+}
+
+fn buffer_len(asked: Option<u32>, usual: u32) -> u32 {
+    asked.unwrap_or(usual).next_multiple_of(BUFFER_UNIT)
 }
 
 fn congestion_control(args: &Args) -> CcConfig {
@@ -193,9 +203,9 @@ fn check_regions(args: &Args) -> Result<(), String> {
     let needed = u64::from(args.app_kin_len)
         + u64::from(args.app_kout_len)
         + u64::from(args.fp_cores_max) * CONTEXT_CORE_QUEUES
-        + u64::from(args.tcp_rxbuf_len)
+        + u64::from(args.tcp_rxbuf_len.unwrap_or(BUFFER_LEN))
         + u64::from(TAS_RX_TAIL_LEN)
-        + u64::from(args.tcp_txbuf_len);
+        + u64::from(args.tcp_txbuf_len.unwrap_or(BUFFER_LEN));
     let regions = [
         ("--shm-len", args.shm_len, !args.no_legacy),
         ("--app-shm-len", args.app_shm_len, true),

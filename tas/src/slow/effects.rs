@@ -196,6 +196,11 @@ impl World for Effects {
         self.contexts.get(ctx).is_some_and(|c| c.is_behind())
     }
 
+    fn has_plenty(&self, tenant: TenantId) -> bool {
+        let region = self.tenants.get(tenant);
+        region.is_some_and(|region| self.regions.has_plenty(region))
+    }
+
     fn alloc(&mut self, tenant: TenantId, len: u32) -> Option<ShmOffset> {
         let region = self.tenants.get(tenant)?;
         self.regions.alloc(region, u64::from(len), false)

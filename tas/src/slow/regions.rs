@@ -105,6 +105,12 @@ impl Regions {
         }
     }
 
+    /// Whether less than half of a region is in use.
+    pub fn has_plenty(&self, id: RegionId) -> bool {
+        self.peek(id)
+            .is_some_and(|region| region.allocator.available() > region.len / 2)
+    }
+
     /// Takes `len` bytes of a region, zeroed if asked for.
     pub fn alloc(&mut self, id: RegionId, len: u64, zeroed: bool) -> Option<ShmOffset> {
         let arena = Arc::clone(&self.arena);

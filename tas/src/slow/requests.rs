@@ -11,7 +11,7 @@ use tas_wire::{FlowTuple, Ipv4Addr};
 use super::access::UNPRIVILEGED_PORTS;
 use super::contexts::public_view;
 use super::control::Control;
-use super::tcp::{BufferLens, Client, ConnName, Listen, Open, World};
+use super::tcp::{Client, ConnName, Listen, Open, World};
 use crate::link::CloseHow;
 use crate::proto::{Keepalive, LivenessOptions};
 use crate::types::{ContextId, FlowId, TenantId};
@@ -204,10 +204,7 @@ impl Control {
             remote: (Ipv4Addr::from_bits(m.remote_ip), m.remote_port),
             local_ip: (m.local_ip != 0).then(|| Ipv4Addr::from_bits(m.local_ip)),
             local_port: (m.local_port != 0).then_some(m.local_port),
-            buffers: BufferLens {
-                rx: m.rx_len,
-                tx: m.tx_len,
-            },
+            buffers: self.tcp.sockets_buffers(m.rx_len, m.tx_len),
         };
         if self.may_bind(client, m.local_port) {
             return self.tcp.open(&mut self.effects, client, &open);
@@ -228,10 +225,7 @@ impl Control {
             port: m.local_port,
             backlog: m.backlog,
             reuseport: m.flags & KERNEL_APPOUT_LISTEN_REUSEPORT != 0,
-            buffers: BufferLens {
-                rx: m.rx_len,
-                tx: m.tx_len,
-            },
+            buffers: self.tcp.sockets_buffers(m.rx_len, m.tx_len),
         };
         if self.may_listen(client, &listen) {
             self.tcp.listen_again(&mut self.effects, client, &listen);

@@ -36,7 +36,18 @@ impl Owner {
 }
 
 impl TcpControl {
-    /// Takes a flow id and buffers; `None` when either is used up.
+    /// The buffers of a connection for which a program on sockets asks for these; 0: as long as
+    /// usual with sockets.
+    pub(in crate::slow) fn sockets_buffers(&self, rx: u32, tx: u32) -> BufferLens {
+        let usual = self.cfg.sockets;
+        BufferLens {
+            rx: if rx == 0 { usual.rx } else { rx },
+            tx: if tx == 0 { usual.tx } else { tx },
+        }
+    }
+
+    /// Takes a flow id and buffers; `None` when either is used up. Buffers are not longer than
+    /// usual once half of the tenant's memory is in use: the rest is for many connections.
     pub(super) fn reserve(
         &mut self,
         w: &mut impl World,
@@ -46,7 +57,11 @@ impl TcpControl {
         let BufferLens {
             rx: rx_len,
             tx: tx_len,
-        } = lens;
+        } = if w.has_plenty(tenant) {
+            lens
+        } else {
+            self.cfg.at_most_usual(lens)
+        };
         let flow = self.ids.take()?;
         let Some(rx) = w.alloc(tenant, rx_len + TAS_RX_TAIL_LEN) else {
             self.ids.give_back(flow);

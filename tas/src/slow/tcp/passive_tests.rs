@@ -3,8 +3,8 @@
 use tas_abi::appif::AppinMsg;
 use tas_wire::{SeqNum, TcpFlags, Timestamps};
 
-use super::Errno;
 use super::testing::*;
+use super::{Errno, Listen};
 use crate::link::{CloseHow, ToFast};
 use crate::proto::End;
 use crate::types::FlowId;
@@ -218,6 +218,28 @@ fn no_memory_counts_as_a_lost_ack() {
     net.recv(&tuple, ACK, IRS + 1, iss + 1);
     net.installed();
     assert_eq!(net.tcp.counts().no_buffers, 3);
+}
+
+#[test]
+fn sockets_have_longer_buffers_while_memory_is_plenty() {
+    let mut net = Net::new();
+    let listen = Listen {
+        buffers: net.tcp.sockets_buffers(0, 64 << 10),
+        ..Listen::on(1, 80, 8)
+    };
+    net.tcp.listen_open(&mut net.w, APP, &listen);
+    assert_eq!(net.status(APP), (1, 0));
+    for (port, half_used, lens) in [
+        (40001, false, (16_384, 65_536)),
+        (40002, true, (8192, 4096)),
+        (40003, false, (16_384, 65_536)),
+    ] {
+        net.w.half_used = half_used;
+        net.peer_connects(80, port);
+        let (_, setup) = net.installed();
+        assert_eq!((setup.init.rx_len, setup.init.tx_len), lens);
+        newconn(&mut net);
+    }
 }
 
 #[test]

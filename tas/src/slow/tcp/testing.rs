@@ -65,6 +65,8 @@ pub(super) struct Mock {
     answers: VecDeque<(ContextId, AppinMsg)>,
     passed: Vec<(FlowId, CoreId)>,
     pub table: HashMap<FlowTuple, FlowId>,
+    /// Half of everybody's memory is in use.
+    pub half_used: bool,
     pub table_full: bool,
     /// Allocations by place.
     pub memory: HashMap<u64, (TenantId, u32)>,
@@ -104,6 +106,10 @@ impl World for Mock {
 
     fn answer(&mut self, ctx: ContextId, msg: AppinMsg) {
         self.answers.push_back((ctx, msg));
+    }
+
+    fn has_plenty(&self, _tenant: TenantId) -> bool {
+        !self.half_used
     }
 
     fn alloc(&mut self, tenant: TenantId, len: u32) -> Option<ShmOffset> {
@@ -185,6 +191,10 @@ pub(super) fn config() -> TcpControlConfig {
         flows: 64,
         rx_len: 8192,
         tx_len: 4096,
+        sockets: BufferLens {
+            rx: 16_384,
+            tx: 32_768,
+        },
         handshake_timeout: Micros(10_000),
         handshake_retries: 3,
         time_wait: Micros(1_000_000),

@@ -39,6 +39,10 @@ pub trait World {
     fn is_behind(&mut self, _ctx: ContextId) -> bool {
         false
     }
+    /// Whether less than half of a tenant's memory is in use.
+    fn has_plenty(&self, _tenant: TenantId) -> bool {
+        true
+    }
     /// Takes `len` bytes of a tenant's memory, 64-byte aligned; `None` when it is used up.
     fn alloc(&mut self, tenant: TenantId, len: u32) -> Option<ShmOffset>;
     /// Gives memory back.
@@ -208,6 +212,8 @@ pub struct TcpControlConfig {
     pub rx_len: u32,
     /// Transmit buffer of a connection, bytes.
     pub tx_len: u32,
+    /// Buffers of a connection of a program on sockets that has memory enough.
+    pub sockets: BufferLens,
     /// First retransmission of a SYN.
     pub handshake_timeout: Micros,
     /// Retransmissions of a SYN.
@@ -238,6 +244,10 @@ impl TcpControlConfig {
             flows,
             rx_len: tcp.rxbuf_len,
             tx_len: tcp.txbuf_len,
+            sockets: BufferLens {
+                rx: tcp.sockets_rxbuf_len,
+                tx: tcp.sockets_txbuf_len,
+            },
             handshake_timeout: Micros(tcp.handshake_timeout_us.into()),
             handshake_retries: tcp.handshake_retries,
             time_wait: Micros(tcp.time_wait_us.into()),
@@ -259,6 +269,14 @@ impl TcpControlConfig {
         BufferLens {
             rx: len(asked.rx, self.rx_len),
             tx: len(asked.tx, self.tx_len),
+        }
+    }
+
+    /// The same buffers, but not longer than usual.
+    pub(super) fn at_most_usual(&self, lens: BufferLens) -> BufferLens {
+        BufferLens {
+            rx: lens.rx.min(self.rx_len),
+            tx: lens.tx.min(self.tx_len),
         }
     }
 
