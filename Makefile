@@ -56,7 +56,7 @@ DOCS := doc/options.md doc/counters.md share/man share/completions
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-sockets check-interpose \
 	check-options check-install check-full check-apps check-instructions instructions-baseline \
-	check-loopback loopback bench bench-veth bench-redis plots
+	check-loopback loopback bench bench-veth bench-redis plots breakages
 
 all: $(PRODUCTS)
 
@@ -312,6 +312,12 @@ tests-full: all
 	$(CARGO) test $(CARGOFLAGS) $(FULL) --no-run
 
 run-tests-full: check-full
+
+# Breaks the engine on purpose, one line at a time, and insists that tests notice. `BREAKAGES` may
+# name some, by parts of their names: make breakages BREAKAGES='sack timer'
+BREAKAGES ?=
+breakages: dpdk
+	$(CARGO) run -q $(CARGOFLAGS) -p tas-breakages -- run $(BREAKAGES)
 
 # --- Benchmark ------------------------------------------------------------------
 

@@ -89,6 +89,9 @@ counters! {
     /// Times that segments got through only after they had become smaller, without a word of a
     /// router.
     black_holes,
+    /// Segments received that do not fit their connection and may be forged. At most 10 of a
+    /// connection in 4 s are answered, by challenge ACKs.
+    challenges,
     /// Frames passed to the slow path.
     to_slow,
     /// Frames dropped because the slow path's queue was full.

@@ -532,6 +532,7 @@ fn count_signs(counters: &CoreCounters, signs: Signs) {
         (Signs::PROBE, &counters.tail_probes),
         (Signs::BAD_SACK, &counters.bad_sacks),
         (Signs::BLACK_HOLE, &counters.black_holes),
+        (Signs::CHALLENGE, &counters.challenges),
     ];
     for (sign, counter) in counted {
         if signs.contains(sign) {

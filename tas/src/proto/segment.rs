@@ -4,7 +4,7 @@ use tas_wire::{SackBlocks, SeqNum, TcpFlags};
 
 use super::flow::{Flow, coarse};
 use super::state::State;
-use super::types::{End, Received, Segment, TcpParams};
+use super::types::{End, Received, Segment, Signs, TcpParams};
 use crate::types::Micros;
 
 /// Flags that an ordinary segment may have besides ACK.
@@ -111,7 +111,7 @@ impl Flow<'_> {
             };
             // PAWS, RFC 7323 §5.3 R1.
             if self.is_older(ts.val) && self.is_ts_recent_valid(now) {
-                self.answer_unacceptable(seg, now);
+                self.answer_unacceptable(seg, now, out);
                 return;
             }
         }
@@ -122,7 +122,7 @@ impl Flow<'_> {
                 // RFC 5961 §3.2, case 3. But a peer of which a whole window was lost resets just
                 // beyond it: it is asked, as within the window, or we would wait for ever.
                 if seg.seq == self.rcv_nxt() + self.st.rx_avail {
-                    self.challenge(now);
+                    self.challenge(now, out);
                 }
                 return;
             }
@@ -130,7 +130,7 @@ impl Flow<'_> {
             // allowance for challenges, which a reset after it may need.
             if !self.is_bare_ack_at_edge(seg) {
                 self.note_old_data(seg);
-                self.answer_unacceptable(seg, now);
+                self.answer_unacceptable(seg, now, out);
             }
             if !self.is_ack_allowed(seg) {
                 return;
@@ -141,7 +141,7 @@ impl Flow<'_> {
             return;
         }
         if seg.flags.contains(TcpFlags::SYN) {
-            self.challenge(now); // RFC 5961 §4.2.
+            self.challenge(now, out); // RFC 5961 §4.2.
             return;
         }
         if !seg.flags.contains(TcpFlags::ACK) {
@@ -150,7 +150,7 @@ impl Flow<'_> {
         // RFC 5961 §5.2: neither for what was never sent nor older than any window.
         let oldest = self.snd_una() - self.ext.max_wnd;
         if seg.ack.since(oldest) > self.snd_max().since(oldest) {
-            self.challenge(now);
+            self.challenge(now, out);
             return;
         }
         self.note_timestamp(seg, now);
@@ -197,7 +197,7 @@ impl Flow<'_> {
     #[cold]
     fn on_reset(&mut self, seg: &Segment, now: Micros, out: &mut Received) {
         if seg.seq != self.rcv_nxt() {
-            self.challenge(now);
+            self.challenge(now, out);
             return;
         }
         self.abort();
@@ -208,18 +208,19 @@ impl Flow<'_> {
 
     /// Answers a segment out of the window. Without data the answer counts as a challenge:
     /// two hosts that find each other's ACKs wrong would otherwise exchange them for ever.
-    fn answer_unacceptable(&mut self, seg: &Segment, now: Micros) {
+    fn answer_unacceptable(&mut self, seg: &Segment, now: Micros, out: &mut Received) {
         self.ext.liveness.heard = true;
         if seg.seq_len() > 0 && !seg.flags.contains(TcpFlags::SYN) {
             self.ext.ack_due = true;
         } else {
-            self.challenge(now);
+            self.challenge(now, out);
         }
     }
 
     /// A challenge ACK (RFC 5961), unless there were many (§7).
     #[cold]
-    fn challenge(&mut self, now: Micros) {
+    fn challenge(&mut self, now: Micros, out: &mut Received) {
+        out.signs.add(Signs::CHALLENGE);
         let epoch = coarse(now) / 4;
         if self.ext.challenge_epoch != epoch {
             self.ext.challenge_epoch = epoch;

@@ -38,6 +38,39 @@ mod acceptance_rfc9293_3_10_7_4 {
         }
     }
 
+    /// At the edges, where table 6 is easily got wrong by one.
+    #[test]
+    fn a_segment_needs_one_byte_in_the_window() {
+        let (nxt, wnd) = (SeqNum(10), 100);
+        for (seq, len, expected) in [
+            (5, 5, false),
+            (5, 6, true),
+            (109, 1, true),
+            (110, 1, false),
+            (109, 0, true),
+            (110, 0, false),
+            (9, 0, false),
+            (10, 0, true),
+        ] {
+            assert_eq!(
+                acceptable(SeqNum(seq), len, nxt, wnd),
+                expected,
+                "{seq} {len}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_closed_window_takes_no_data() {
+        for (seq, len, expected) in [(10, 0, true), (11, 0, false), (10, 1, false)] {
+            assert_eq!(
+                acceptable(SeqNum(seq), len, SeqNum(10), 0),
+                expected,
+                "{seq} {len}"
+            );
+        }
+    }
+
     #[test]
     fn old_data_is_acknowledged_again() {
         let mut t = Trace::new(init());

@@ -217,7 +217,7 @@ pub enum End {
     DataAfterClose,
 }
 
-/// What loss recovery found out, for counters.
+/// What a segment or a timer was a sign of, for counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signs(u8);
 
@@ -232,6 +232,8 @@ impl Signs {
     pub const BAD_SACK: Signs = Signs(8);
     /// Full segments got lost until smaller ones were sent.
     pub const BLACK_HOLE: Signs = Signs(16);
+    /// The segment does not fit, and may be forged (RFC 5961).
+    pub const CHALLENGE: Signs = Signs(32);
 
     /// There is none.
     #[inline]
@@ -266,7 +268,7 @@ pub struct Received {
     pub ack: bool,
     /// Something can be sent now.
     pub send: bool,
-    /// What it told of losses.
+    /// What it was a sign of.
     pub signs: Signs,
     /// The flow is over (after the ACK due, if any).
     pub end: Option<End>,

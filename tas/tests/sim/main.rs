@@ -6,6 +6,7 @@ use tas::nic::sim::Path;
 use tas::sim::{HostConf, HostIndex, Step, World};
 use tas::types::Micros;
 
+mod attack;
 mod close;
 mod cores;
 mod echo;

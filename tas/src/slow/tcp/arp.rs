@@ -22,7 +22,18 @@ struct Known {
     confirmed: Micros,
     /// When the address last changed.
     changed: Micros,
+    /// A connection of ours goes or went through it: those that only asked for us make room first.
+    used: bool,
 }
+
+impl Known {
+    /// Its place in the order of making room.
+    fn rank(&self, ip: Ipv4Addr) -> Rank {
+        (self.used, self.confirmed, ip)
+    }
+}
+
+type Rank = (bool, Micros, Ipv4Addr);
 
 /// A neighbour that is being asked for.
 struct Asked {
@@ -34,6 +45,8 @@ struct Asked {
 /// The cache.
 pub(super) struct ArpCache {
     known: HashMap<Ipv4Addr, Known>,
+    /// Those known, who makes room first in front.
+    order: BTreeSet<Rank>,
     asked: HashMap<Ipv4Addr, Asked>,
     deadlines: BTreeSet<(Micros, Ipv4Addr)>,
     timeout: Micros,
@@ -54,7 +67,7 @@ pub(super) struct Lookup {
 pub(super) struct Learned {
     /// Connections that can go on.
     pub waiting: Vec<FlowTuple>,
-    /// A known neighbour has another address now.
+    /// A known neighbour that connections may go through has another address now.
     pub changed: bool,
 }
 
@@ -73,6 +86,7 @@ impl ArpCache {
     pub(super) fn new(timeout: Micros, timeout_max: Micros) -> ArpCache {
         ArpCache {
             known: HashMap::new(),
+            order: BTreeSet::new(),
             asked: HashMap::new(),
             deadlines: BTreeSet::new(),
             timeout: timeout.max(Micros(1)),
@@ -87,6 +101,7 @@ impl ArpCache {
 
     /// The address of a neighbour for the connection `waiter`, which waits if it is not known.
     pub(super) fn lookup(&mut self, ip: Ipv4Addr, waiter: FlowTuple, now: Micros) -> Lookup {
+        self.note_use(ip);
         let known = self.known.get(&ip);
         let mac = known.map(|known| known.mac);
         let stale = known.is_none_or(|known| now.since(known.confirmed) > FRESH);
@@ -101,6 +116,21 @@ impl ArpCache {
             asked.waiting.push(waiter);
         }
         Lookup { mac, ask }
+    }
+
+    /// A connection goes through this neighbour.
+    pub(super) fn note_use(&mut self, ip: Ipv4Addr) {
+        if self.known.get(&ip).is_some_and(|known| !known.used) {
+            self.update(ip, |known| known.used = true);
+        }
+    }
+
+    fn update(&mut self, ip: Ipv4Addr, change: impl FnOnce(&mut Known)) {
+        if let Some(known) = self.known.get_mut(&ip) {
+            self.order.remove(&known.rank(ip));
+            change(known);
+            self.order.insert(known.rank(ip));
+        }
     }
 
     fn ask(&mut self, ip: Ipv4Addr, now: Micros, timeout: Micros) {
@@ -130,29 +160,29 @@ impl ArpCache {
         now: Micros,
     ) -> Learned {
         let mut learned = Learned::default();
-        match self.known.get_mut(&ip) {
-            Some(known) if known.mac == mac => known.confirmed = now,
+        match self.known.get(&ip) {
+            Some(known) if known.mac == mac => self.update(ip, |known| known.confirmed = now),
             Some(known) => {
                 if now.since(known.changed) < SETTLED {
                     return learned;
                 }
-                *known = Known {
-                    mac,
-                    confirmed: now,
-                    changed: now,
-                };
-                learned.changed = true;
+                learned.changed = known.used;
+                self.update(ip, |known| {
+                    known.mac = mac;
+                    known.confirmed = now;
+                    known.changed = now;
+                });
             }
             None if create || self.asked.contains_key(&ip) => {
                 self.make_room();
-                self.known.insert(
-                    ip,
-                    Known {
-                        mac,
-                        confirmed: now,
-                        changed: now,
-                    },
-                );
+                let known = Known {
+                    mac,
+                    confirmed: now,
+                    changed: now,
+                    used: self.asked.contains_key(&ip),
+                };
+                self.order.insert(known.rank(ip));
+                self.known.insert(ip, known);
             }
             None => return learned,
         }
@@ -163,18 +193,20 @@ impl ArpCache {
         learned
     }
 
-    /// Forgets the entry that has been silent for longest when the cache is full.
+    /// Forgets an entry when the cache is full: one that no connection has used, if there is such,
+    /// and of those the one that has been silent for longest.
     fn make_room(&mut self) {
         if self.known.len() < MAX_KNOWN {
             return;
         }
-        let oldest = self
-            .known
-            .iter()
-            .min_by_key(|(_, known)| known.confirmed)
-            .map(|(ip, _)| *ip);
-        if let Some(ip) = oldest {
+        if let Some((_, _, ip)) = self.order.pop_first() {
             self.known.remove(&ip);
+        }
+    }
+
+    fn forget(&mut self, ip: Ipv4Addr) {
+        if let Some(known) = self.known.remove(&ip) {
+            self.order.remove(&known.rank(ip));
         }
     }
 
@@ -192,7 +224,7 @@ impl ArpCache {
             return Some(Due::Ask(ip));
         }
         // The old address is of no use any more, if there was one.
-        self.known.remove(&ip);
+        self.forget(ip);
         Some(Due::Failed(self.asked.remove(&ip)?.waiting))
     }
 
@@ -203,3 +235,7 @@ impl ArpCache {
             .map_or(Micros::NEVER, |first| first.0)
     }
 }
+
+#[cfg(test)]
+#[path = "arp_tests.rs"]
+mod tests;

@@ -155,6 +155,9 @@ impl TcpControl {
             tx_len: buffers.tx_len,
             rtt: agreed.rtt,
         };
+        if let Some(ip) = install.neighbour {
+            self.arp.note_use(ip);
+        }
         w.pass_slot(*flow, core);
         w.send(
             core,
