@@ -153,7 +153,7 @@ fn forged_and_old_cookies_are_refused() {
 #[test]
 fn a_cookie_outlasts_the_minute_in_which_it_was_made() {
     let mut net = flooded();
-    net.w.now = Micros((net.w.now.0 | ((1 << EPOCH_BITS) - 1)) - 10);
+    net.w.now = Micros((net.w.now.0 | ((1 << super::EPOCH_BITS) - 1)) - 10);
     let (iss, ts) = ask(&mut net, &syn());
     net.w.now += Micros(20);
     net.recv_fields(&tuple(80, LATE), &ack(iss, ts), b"");
