@@ -95,6 +95,9 @@ pub const TAS_RX_TAIL_LEN: u32 = 64;
 /// Place in the tail of a word: one more than the position in the buffer up to which the process
 /// has read, 0 for nowhere.
 pub const TAS_RX_TAIL_READ: u32 = 0;
+/// Place in the tail of a word: one more than the context whose process alone works on the
+/// connection just now, of several that hold it; 0 for none.
+pub const TAS_RX_TAIL_TURN: u32 = 4;
 /// Place of [`InfoExt`] in the info page of an isolated application.
 pub const TAS_INFO_EXT_OFF: usize = 64;
 /// Addresses in [`InfoExt`].

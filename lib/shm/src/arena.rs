@@ -6,6 +6,7 @@ use std::ops::Add;
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::bytes::ByteRing;
 use crate::copy;
@@ -235,6 +236,28 @@ impl Arena {
         let dst = self.as_ptr(at, len)?;
         // SAFETY: the bounds were checked.
         unsafe { copy::zero(dst.as_ptr(), len as usize) };
+        Ok(())
+    }
+
+    /// Stores `new` in the word at `at`, a multiple of 4, if `judge` says so of what is there.
+    pub fn replace_word(
+        &self,
+        at: ShmOffset,
+        new: u32,
+        judge: impl FnOnce(u32) -> bool,
+    ) -> Result<(), OutOfBounds> {
+        if !at.0.is_multiple_of(size_of::<u32>() as u64) {
+            return Err(OutOfBounds);
+        }
+        let place = self.as_ptr(at, size_of::<u32>() as u64)?;
+        // SAFETY: the bounds were checked, the arena is aligned, and peers' accesses to words that
+        // both sides change are atomic.
+        let word = unsafe { AtomicU32::from_ptr(place.as_ptr().cast()) };
+        let there = word.load(Ordering::Acquire);
+        if judge(there) {
+            // Whoever has changed it since needs no change.
+            let _ = word.compare_exchange(there, new, Ordering::AcqRel, Ordering::Relaxed);
+        }
         Ok(())
     }
 

@@ -311,8 +311,8 @@ int tas_pselect(int count,
                 const sigset_t *mask);
 
 /**
- * Once needed before a thread used another's connection. Any thread may use
- * any connection: this only says whether there is one.
+ * Says that the calling thread uses a connection from now on: what comes for it
+ * is told to this thread. Any thread may use any connection without it.
  */
 int tas_move_conn(int fd);
 

@@ -15,7 +15,7 @@ use crate::ready::{self, IN, OUT, RDHUP};
 use crate::socket::{Phase, SOCKETS, Socket, State};
 use crate::table::{self, Object};
 use crate::wait::{OnSignal, Until};
-use crate::{Result, create, epoll, listen, send, sys};
+use crate::{Result, create, epoll, fork, listen, send, sys};
 
 /// Which directions shutdown(2) closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,9 +163,18 @@ fn finish(mut locked: Locked) {
 
 /// Lets go of a connection.
 fn end_connection(locked: &mut Locked) {
+    // What it has posted must not come after another process has begun to use the connection.
+    // Without a context it has posted nothing.
+    let turn = match locked.parts() {
+        (_, Some(_)) => fork::take_turn(locked).ok().flatten(),
+        (_, None) => None,
+    };
     let socket = locked.socket();
     let (state, ctx) = locked.parts();
-    let unread = socket.conn().with(|c| ready::unread(state, c)) > 0;
+    // What another process has left unread, the service knows.
+    let unread = socket
+        .conn()
+        .with(|c| conn::is_open(c) && ready::unread(state, c) > 0);
     // Linux does the same (RFC 2525 §2.17).
     let reset = unread || state.options.linger == Linger::For(Duration::ZERO);
     let how = if reset {
@@ -177,6 +186,7 @@ fn end_connection(locked: &mut Locked) {
         }
         CloseHow::Graceful
     };
+    drop(turn);
     let_go(locked.home(), socket, how);
 }
 
@@ -247,6 +257,7 @@ fn close_waiting(locked: &mut Locked) {
 
 /// Ends the stream to the peer.
 fn finish_sending(locked: &mut Locked) -> Result<()> {
+    let _turn = fork::claim(locked)?;
     let socket = locked.socket();
     let (state, ctx) = locked.parts();
     let ctx = ctx.ok_or(Errno::NOTCONN)?;

@@ -148,7 +148,7 @@ pub fn disconnect(fd: c_int) -> Result<()> {
         Phase::Listening => return listen::shutdown(fd, locked, Direction::Both),
         Phase::Closing => return Err(Errno::BADF),
         Phase::Connecting | Phase::Connected => {
-            fork::claim(&mut locked)?;
+            drop(fork::claim(&mut locked)?);
             abandon(locked)?;
         }
         Phase::Over => drop(locked),

@@ -58,7 +58,7 @@ pub fn count(fd: c_int, what: Count) -> Result<c_int> {
         _ => None,
     };
     let mut locked = operation::lock(fd)?;
-    fork::claim(&mut locked)?;
+    drop(fork::claim(&mut locked)?);
     locked.home().poll();
     let socket = locked.socket();
     let state = locked.state();

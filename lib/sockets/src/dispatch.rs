@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 use tas_abi::ll::FlextcpContext;
 use tas_ll::calls::{self, CloseHow};
-use tas_ll::conn::{RESET, has, ring_add};
+use tas_ll::conn::{RESET, Status, has, ring_add, status as status_of};
 use tas_ll::{ConnRef, Event, ListenerRef};
 
 use crate::engine::Home;
@@ -11,6 +11,7 @@ use crate::ffi::cell::Token;
 use crate::ffi::user::copy_out;
 use crate::options::{self, Info};
 use crate::ready::{self, IN, OUT, RDHUP};
+use crate::regain;
 use crate::socket::{Phase, SOCKETS, Socket, State};
 
 /// Connections of a listener for which nobody has called accept, beyond which
@@ -32,7 +33,7 @@ pub fn event(home: &mut Home, event: Event) {
         Event::ListenClosed(listener, _) => unlistened(home, listener),
         // Whoever asked looks at the connection itself.
         Event::Adopted(conn, status) => adopted(home, conn, status),
-        Event::TakenAway(_) => {}
+        Event::TakenAway(conn) => regain::taken_away(home, Socket::of_conn(conn)),
         Event::Moved(conn, status) => moved(home, conn, status),
     }
 }
@@ -119,7 +120,9 @@ fn opened(home: &mut Home, conn: ConnRef, status: i16) {
     }
     if status == 0 {
         state.phase = Phase::Connected;
-        if let Some(ctx) = ctx {
+        // Otherwise by the process that has opened it.
+        let used = conn.with(|c| status_of(c)) == Some(Status::Open);
+        if let Some(ctx) = ctx.filter(|_| used) {
             options::hand_over(ctx, conn, state);
         }
     } else {

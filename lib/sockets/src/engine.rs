@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tas_abi::ll::{FLEXTCP_MAX_CONTEXTS, FlextcpContext};
@@ -13,6 +14,7 @@ use tas_ll::service;
 use tas_shm::{BiasedGuard, BiasedMutex};
 
 use crate::ffi::cell::{EVENTS, LowLevel, Token};
+use crate::regain::{self, Lost};
 use crate::socket::{SOCKETS, Socket, State};
 use crate::{Result, dispatch, epoll, exit, table};
 
@@ -28,6 +30,8 @@ pub struct Home {
     /// The context with the service, once there is one.
     ctx: Option<LowLevel>,
     token: Token,
+    /// Connections of its that other processes use.
+    pub(crate) lost: Lost,
 }
 
 /// A context's place.
@@ -39,6 +43,8 @@ struct Place {
     event: AtomicI32,
     /// Threads asleep on the eventfd.
     sleepers: AtomicU32,
+    /// There are connections that other processes use.
+    lost: AtomicBool,
 }
 
 static PLACES: OnceLock<Vec<Place>> = OnceLock::new();
@@ -48,10 +54,15 @@ static ATTACH: Mutex<bool> = Mutex::new(false);
 fn places() -> &'static [Place] {
     PLACES.get_or_init(|| {
         let place = |token| Place {
-            home: BiasedMutex::new(Home { ctx: None, token }),
+            home: BiasedMutex::new(Home {
+                ctx: None,
+                token,
+                lost: Lost::default(),
+            }),
             threads: AtomicU32::new(0),
             event: AtomicI32::new(-1),
             sleepers: AtomicU32::new(0),
+            lost: AtomicBool::new(false),
         };
         Token::all(HOMES).map(place).collect()
     })
@@ -169,6 +180,8 @@ pub fn forget_threads() {
 /// The context was a parent's process's.
 pub fn forget(id: HomeId, home: &mut Home) {
     home.ctx = None;
+    home.lost = Lost::default();
+    home.tell_of_lost();
     let mine = MINE.try_with(|mine| mine.0.get()).ok().flatten();
     if let Some(place) = place(id) {
         place.event.store(-1, Ordering::Relaxed);
@@ -226,9 +239,26 @@ impl Home {
         (self.ctx.as_deref_mut(), &mut self.token)
     }
 
+    /// Whoever sleeps on the context is to look again in time, if connections of
+    /// its are to be won back.
+    pub(crate) fn tell_of_lost(&self) {
+        if let Some(place) = place(self.id()) {
+            place.lost.store(!self.lost.is_empty(), Ordering::Relaxed);
+        }
+    }
+
     /// Takes what the service has to tell and deals with it. Returns whether
     /// there was anything. Without a context there is not.
+    #[inline]
     pub fn poll(&mut self) -> bool {
+        let any = self.take_events();
+        if !self.lost.is_empty() {
+            regain::win_back(self);
+        }
+        any
+    }
+
+    pub(crate) fn take_events(&mut self) -> bool {
         let mut any = false;
         loop {
             let Some(ctx) = &mut self.ctx else {
@@ -298,6 +328,12 @@ impl Locked {
     pub fn home(&mut self) -> &mut Home {
         &mut self.home
     }
+}
+
+/// How long a thread may sleep on a context at most.
+pub fn longest_sleep(id: HomeId) -> Option<Duration> {
+    let lost = place(id)?.lost.load(Ordering::Relaxed);
+    lost.then_some(regain::PAUSE)
 }
 
 /// Counts a thread that goes to sleep on a context's eventfd.

@@ -36,6 +36,7 @@ pub mod poll;
 mod pool;
 pub mod ready;
 pub mod recv;
+mod regain;
 pub mod select;
 pub mod send;
 pub mod socket;

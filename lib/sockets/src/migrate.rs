@@ -5,9 +5,11 @@
 //! for every event. So a connection follows the first thread that waits for it
 //! alone.
 
+use rustix::io::Errno;
 use tas_ll::conn::{Status, status};
 use tas_ll::{calls, service};
 
+use crate::Result;
 use crate::engine::{self, HomeId, Locked};
 use crate::socket::{Phase, Socket};
 
@@ -24,30 +26,53 @@ pub fn follow(mut locked: Locked) -> Option<Locked> {
         return Some(locked);
     }
     drop(locked);
-    move_to(socket, from, to);
-    socket.lock_any()
+    let moved = move_to(socket, from, to);
+    let mut locked = socket.lock_any()?;
+    if moved {
+        locked.state().moves += 1;
+    }
+    Some(locked)
 }
 
-/// Nobody else waits for the connection.
+/// Brings a connection to the calling thread's context, because the program
+/// says that this thread uses it from now on. One for which others wait stays
+/// where they do; it can be used all the same.
+///
+/// # Errors
+/// `EBADF` when the socket cannot be used.
+pub fn bring(socket: &'static Socket) -> Result<()> {
+    let mut locked = socket.lock_any().ok_or(Errno::BADF)?;
+    let (from, to) = (socket.home(), engine::of_thread());
+    if from != to && can_move(&mut locked) {
+        drop(locked);
+        move_to(socket, from, to);
+    }
+    Ok(())
+}
+
+/// Nobody else waits for the connection, which has not followed too many.
 fn is_alone(locked: &mut Locked) -> bool {
+    locked.state().moves < MOVES_MAX && can_move(locked)
+}
+
+/// Nobody waits for the connection, and it is in use.
+fn can_move(locked: &mut Locked) -> bool {
     let socket = locked.socket();
     let open = socket
         .conn()
         .with(|c| status(c) == Some(Status::Open) && c.txb_allocated == 0);
     let state = locked.state();
-    open && state.phase == Phase::Connected
-        && state.waiters.is_empty()
-        && state.items.is_empty()
-        && state.moves < MOVES_MAX
+    open && state.phase == Phase::Connected && state.waiters.is_empty() && state.items.is_empty()
 }
 
 /// With both contexts locked: asks for the move, and takes what both are told
-/// until it is done. Nobody sees the connection between two homes.
-fn move_to(socket: &'static Socket, from: HomeId, to: HomeId) {
+/// until it is done. Nobody sees the connection between two homes. Returns
+/// whether it has begun.
+fn move_to(socket: &'static Socket, from: HomeId, to: HomeId) -> bool {
     // In the order of all locks.
     let (first, second) = (from.min(to), from.max(to));
     let (Some(first), Some(second)) = (engine::lock(first), engine::lock(second)) else {
-        return;
+        return false;
     };
     let (mut old, mut new) = if from < to {
         (first, second)
@@ -55,15 +80,16 @@ fn move_to(socket: &'static Socket, from: HomeId, to: HomeId) {
         (second, first)
     };
     if socket.home() != from || new.context(to).is_err() {
-        return;
+        return false;
     }
-    let (Some(ctx), _) = new.parts() else { return };
+    let (Some(ctx), _) = new.parts() else {
+        return false;
+    };
     let (_, token) = old.parts();
     let state = socket.state(token);
     if state.phase != Phase::Connected || calls::move_to(ctx, socket.conn()).is_err() {
-        return;
+        return false;
     }
-    state.moves += 1;
     // The event of the move, when it comes, makes the new context the home.
     while socket.conn().with(|c| status(c)) == Some(Status::Moving) {
         // First the old one: what it was told comes before the move.
@@ -72,9 +98,10 @@ fn move_to(socket: &'static Socket, from: HomeId, to: HomeId) {
             continue;
         }
         if service::check_alive().is_err() {
-            return;
+            break;
         }
         // The service may be waiting for this very CPU.
         std::thread::yield_now();
     }
+    true
 }

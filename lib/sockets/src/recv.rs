@@ -8,6 +8,7 @@ use tas_ll::conn::ring_add;
 
 use crate::engine::{self, Locked};
 use crate::ffi::user::Iov;
+use crate::fork::Claimed;
 use crate::operation;
 use crate::partial::{self, Patience, Step};
 use crate::socket::{Phase, State};
@@ -104,7 +105,9 @@ fn peek(fd: c_int, patience: Patience, iov: &Iov<'_>, how: How) -> Result<usize>
 
 /// Takes what is there, `at` bytes having been taken before.
 fn take(locked: &mut Locked, iov: &Iov<'_>, at: usize, how: How) -> Result<Step> {
-    fork::claim(locked)?;
+    let Claimed::Now(_turn) = fork::claim_or_wait(locked)? else {
+        return Ok(Step::Wait);
+    };
     let socket = locked.socket();
     let (state, ctx) = locked.parts();
     if state.phase == Phase::Listening {

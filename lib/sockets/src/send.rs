@@ -9,6 +9,7 @@ use tas_ll::{ConnRef, calls, conn, context};
 use crate::engine::{self, Locked};
 use crate::ffi::signals;
 use crate::ffi::user::Iov;
+use crate::fork::Claimed;
 use crate::partial::{self, Patience, Step};
 use crate::socket::{Phase, Socket, State};
 use crate::{Result, fork, hold, ready, usual};
@@ -94,7 +95,9 @@ pub fn send(fd: c_int, mut source: impl Source, how: How) -> Result<usize> {
 
 /// Sends what there is room for, `at` bytes having been sent before.
 fn give(locked: &mut Locked, source: &mut impl Source, at: usize, how: How) -> Result<Step> {
-    fork::claim(locked)?;
+    let Claimed::Now(_turn) = fork::claim_or_wait(locked)? else {
+        return Ok(Step::Wait);
+    };
     let socket = locked.socket();
     let (state, ctx) = locked.parts();
     match state.phase {
@@ -122,7 +125,8 @@ fn give(locked: &mut Locked, source: &mut impl Source, at: usize, how: How) -> R
         Err(_) => return Ok(Step::End),
         Ok(taken) => taken,
     };
-    let hold = (how.more || state.options.cork) && taken as usize == wanted;
+    // What another process sends next comes after this.
+    let hold = (how.more || state.options.cork) && taken as usize == wanted && !state.shared;
     push_some(socket, ctx, hold)?;
     ready::update(socket, state, 0);
     if wanted == 0 {

@@ -102,6 +102,8 @@ pub struct State {
     /// Other processes may use the connection, and this one is told when they
     /// do: by a poll, without which it does not know.
     pub shared: bool,
+    /// Another process has begun to use the connection while somebody here waits for it.
+    pub lost: bool,
     /// Times that it went to another context.
     pub moves: u8,
     /// The listener to whose connections this belongs until accepted.

@@ -306,7 +306,9 @@ impl<'a> Wait<'a> {
             engine::fall_asleep(*home);
             all.push(pollfd(engine::event_of(*home).unwrap_or(-1), libc::POLLIN));
         }
-        signals::sleep(&mut all, self.until.left(), held);
+        let most = homes.iter().filter_map(|home| engine::longest_sleep(*home));
+        let left = self.until.left().into_iter().chain(most).min();
+        signals::sleep(&mut all, left, held);
         for home in homes {
             engine::wake_up(*home);
         }

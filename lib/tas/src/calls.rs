@@ -10,7 +10,7 @@ use tas_abi::appif::{
 };
 use tas_abi::ll::{FLEXTCP_LISTEN_REUSEPORT, FlextcpConnection, FlextcpContext, FlextcpListener};
 
-use crate::conn::{self, RESET, Status, TX_EOS};
+use crate::conn::{self, EndNeeds, RESET, Status, TX_EOS};
 use crate::context::{self, Step};
 use crate::error::{Error, Result};
 use crate::ffi::{ConnRef, ListenerRef};
@@ -233,22 +233,27 @@ pub fn accept_now(ctx: &mut FlextcpContext, lst: ListenerRef, conn: ConnRef) -> 
 /// use. The answer is an event, after which bytes follow that were received and not handed back.
 /// `EAGAIN`: a third process was faster; ask again. `ENOTCONN`: the connection is gone.
 ///
+/// Of a connection that was being opened when the process was forked, the event is that of
+/// [`open`]: if it is open, the process holds it, and adopts it to use it.
+///
 /// # Errors
 /// `EALREADY` for a connection that this process uses, `EAGAIN` when the queue is full.
 pub fn adopt(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
-    if conn.with(|c| conn::status(c)) != Some(Status::Parked) {
-        return Err(Error::expected(libc::EALREADY));
-    }
+    let next = match conn.with(|c| conn::status(c)) {
+        Some(Status::Parked) => Status::Adopting,
+        Some(Status::OpenInherited) => Status::OpenAwaited,
+        _ => return Err(Error::expected(libc::EALREADY)),
+    };
     let msg = conn.with(|c| AppoutConnAdopt {
         opaque: conn.opaque(),
         remote_ip: c.remote_ip,
         local_ip: c.local_ip,
         remote_port: c.remote_port,
         local_port: c.local_port,
-        flow_id: c.flow_id,
+        flow_id: conn::flow_id(c),
     });
     context::request(ctx, AppoutMsg::ConnAdopt(msg))?;
-    conn.with(|c| c.status = Status::Adopting as u8);
+    conn.with(|c| c.status = next as u8);
     Ok(())
 }
 
@@ -390,7 +395,7 @@ pub fn close_how(ctx: &mut FlextcpContext, conn: ConnRef, how: CloseHow) -> Resu
     service::check_alive().inspect_err(|_| pending::unlink(ctx, conn))?;
     match conn.with(|c| conn::status(c)) {
         Some(Status::Open | Status::Moving) => close_open(ctx, conn, how),
-        Some(Status::OpenRequested | Status::AcceptRequested) => {
+        Some(Status::OpenRequested | Status::AcceptRequested | Status::OpenAwaited) => {
             request_close(ctx, conn, CloseHow::Reset)?;
             conn.with(|c| c.status = Status::CloseOpening as u8);
             Ok(())
@@ -399,7 +404,7 @@ pub fn close_how(ctx: &mut FlextcpContext, conn: ConnRef, how: CloseHow) -> Resu
             conn.with(|c| c.status = Status::CloseRequested as u8);
             Ok(())
         }
-        Some(Status::Parked | Status::Adopting) => {
+        Some(Status::Parked | Status::Adopting | Status::OpenInherited) => {
             request_close(ctx, conn, how)?;
             conn.with(|c| c.status = Status::CloseRequested as u8);
             Ok(())
@@ -488,9 +493,18 @@ pub fn tx_send(ctx: &mut FlextcpContext, conn: ConnRef, len: usize) -> Result<()
 /// Ends the stream after everything sent so far.
 pub fn tx_close(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
     service::check_alive()?;
-    conn.with(conn::tx_close)?;
+    conn.with(|c| conn::tx_close(c, end_needs()))?;
     pending::post(ctx, conn);
     Ok(())
+}
+
+/// The original's service counts the end as a byte of the buffer. A program that closes its
+/// direction may never call again, as it would have to when the buffer is full.
+fn end_needs() -> EndNeeds {
+    match service::check_sockets() {
+        Ok(()) => EndNeeds::Nothing,
+        Err(_) => EndNeeds::Room,
+    }
 }
 
 /// Puts the end of the stream into the transmit buffer if that is due and it
@@ -502,7 +516,7 @@ pub fn push_tx_eos(ctx: &mut FlextcpContext, conn: ConnRef) -> Result<()> {
     if !conn.with(|c| conn::is_open(c)) {
         return Err(Error::expected(libc::ENOTCONN));
     }
-    if conn.with(conn::place_eos) {
+    if conn.with(|c| conn::place_eos(c, end_needs())) {
         return Err(Error::FULL);
     }
     pending::post(ctx, conn);

@@ -14,6 +14,10 @@
 //! Open, Moving -> Parked                           another process has adopted it
 //! Parked -> Adopting -> Open | Parked              adopt, the answer
 //! Parked, Adopting -> CloseRequested               close
+//! OpenRequested -> OpenInherited -> OpenAwaited    in a child: fork, adopt
+//! OpenAwaited -> Parked | Closed                   the service's answer
+//! OpenInherited -> CloseRequested                  close
+//! OpenAwaited -> CloseOpening                      close before the answer
 //! ```
 
 use tas_abi::ll::FlextcpConnection;
@@ -55,6 +59,10 @@ pub enum Status {
     Parked = 11,
     /// Waits for the answer to adopting it.
     Adopting = 12,
+    /// Was being opened when this process was forked, and has not been asked for.
+    OpenInherited = 13,
+    /// The same, and waits for the answer to the open.
+    OpenAwaited = 14,
 }
 
 /// The application called tx_close.
@@ -91,6 +99,8 @@ pub fn status(c: &FlextcpConnection) -> Option<Status> {
         10 => Status::CloseFailed,
         11 => Status::Parked,
         12 => Status::Adopting,
+        13 => Status::OpenInherited,
+        14 => Status::OpenAwaited,
         _ => return None,
     })
 }
@@ -98,6 +108,19 @@ pub fn status(c: &FlextcpConnection) -> Option<Status> {
 /// Whether the connection is in use.
 pub fn is_open(c: &FlextcpConnection) -> bool {
     matches!(status(c), Some(Status::Open | Status::Moving))
+}
+
+/// Whether the connection is being opened.
+pub(crate) fn is_opening(c: &FlextcpConnection) -> bool {
+    matches!(
+        status(c),
+        Some(Status::OpenRequested | Status::OpenInherited | Status::OpenAwaited)
+    )
+}
+
+/// The number of its flow, all ones while it has none.
+pub(crate) fn flow_id(c: &FlextcpConnection) -> u32 {
+    if is_opening(c) { u32::MAX } else { c.flow_id }
 }
 
 /// Whether any of the flags is set.
@@ -202,24 +225,33 @@ fn tx_advance(c: &mut FlextcpConnection, len: u32) {
     c.txb_bump = c.txb_bump.saturating_add(len);
 }
 
+/// What the byte that stands for the FIN needs in the transmit buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndNeeds {
+    /// Room, as any other.
+    Room,
+    /// Nothing: nobody reads it.
+    Nothing,
+}
+
 /// Marks the end of the stream.
-pub fn tx_close(c: &mut FlextcpConnection) -> Result<()> {
+pub fn tx_close(c: &mut FlextcpConnection, needs: EndNeeds) -> Result<()> {
     can_send(c)?;
     if c.txb_allocated > 0 {
         return Err(Error::misuse("allocated bytes are not sent"));
     }
     c.flags |= TX_EOS;
-    place_eos(c);
+    place_eos(c, needs);
     Ok(())
 }
 
 /// Puts the byte that stands for the FIN into the transmit buffer, if it is
 /// due and fits. Returns whether it still has to be.
-pub fn place_eos(c: &mut FlextcpConnection) -> bool {
+pub fn place_eos(c: &mut FlextcpConnection, needs: EndNeeds) -> bool {
     if !has(c, TX_EOS) || has(c, TX_EOS_PLACED) {
         return false;
     }
-    if tx_free(c) == 0 {
+    if needs == EndNeeds::Room && tx_free(c) == 0 {
         return true;
     }
     tx_advance(c, 1);

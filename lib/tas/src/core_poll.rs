@@ -7,7 +7,7 @@ use tas_abi::memif::{
 };
 
 use crate::calls;
-use crate::conn::{self, Acked, EARLY_DATA, EARLY_FIN, RESET, Status, TIMED_OUT};
+use crate::conn::{self, Acked, EARLY_DATA, EARLY_FIN, EndNeeds, RESET, Status, TIMED_OUT};
 use crate::context::Step;
 use crate::events::{Event, Sink};
 use crate::ffi::{ConnRef, queues};
@@ -211,7 +211,7 @@ fn acknowledged(ctx: &mut FlextcpContext, conn: ConnRef, len: u32, out: &mut imp
     let eos_placed = conn.with(|c| {
         conn::take_ack(c, len);
         let before = c.flags;
-        conn::place_eos(c);
+        conn::place_eos(c, EndNeeds::Room);
         c.flags != before
     });
     if let Some(event) = event {

@@ -20,7 +20,7 @@ use crate::events::Events;
 use crate::{calls, conn, context, service, wait};
 
 pub use refs::{ConnRef, ListenerRef};
-pub use tail::note_read;
+pub use tail::{begin_turn, end_turn, note_read, take_turn};
 
 const NULL: Error = Error::misuse("null argument");
 

@@ -42,7 +42,7 @@ thread_local! {
 }
 
 /// The thread is about to fork. Without listeners and connections to share, the child will not be
-/// connected to the service; otherwise it joins the family, and holds those listed that are open.
+/// connected to the service; otherwise it joins the family, and holds those listed that are open or being opened.
 ///
 /// What the process has received and handed back, or sent, must be posted, and none of its
 /// contexts in use by another thread until after the fork.
@@ -101,19 +101,21 @@ pub fn in_child() -> bool {
 }
 
 fn inherit(c: &mut tas_abi::ll::FlextcpConnection) {
-    c.status = if is_shared(c) {
-        Status::Parked as u8
-    } else {
-        Status::Closed as u8
+    let next = match is_shared(c) {
+        true if conn::is_opening(c) => Status::OpenInherited,
+        true => Status::Parked,
+        false => Status::Closed,
     };
+    c.status = next as u8;
     conn::detach(c);
 }
 
 fn is_shared(c: &tas_abi::ll::FlextcpConnection) -> bool {
-    matches!(
-        conn::status(c),
-        Some(Status::Open | Status::Moving | Status::Parked | Status::Adopting)
-    )
+    conn::is_opening(c)
+        || matches!(
+            conn::status(c),
+            Some(Status::Open | Status::Moving | Status::Parked | Status::Adopting)
+        )
 }
 
 fn join(parent: &mut Connection, listeners: &[ListenerRef], conns: &[ConnRef]) -> Result<Child> {
@@ -153,6 +155,6 @@ fn name(conn: ConnRef) -> JoinConn {
         local_ip: c.local_ip,
         remote_port: c.remote_port,
         local_port: c.local_port,
-        flow_id: c.flow_id,
+        flow_id: conn::flow_id(c),
     })
 }

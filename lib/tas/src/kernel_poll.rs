@@ -220,7 +220,7 @@ fn connected(
 ) -> Step {
     let status = event_status(answer.status);
     let event = match conn.with(|c| conn::status(c)) {
-        Some(Status::OpenRequested) => Event::ConnOpen(conn, status),
+        Some(Status::OpenRequested | Status::OpenAwaited) => Event::ConnOpen(conn, status),
         Some(Status::AcceptRequested) => Event::ListenAccept(conn, status),
         Some(Status::Open) => return deliver_early(ctx, conn, out),
         Some(Status::CloseOpening) => {
@@ -250,8 +250,10 @@ fn connected(
         return Step::Done;
     }
     conn.with(|c| {
+        let used = conn::status(c) != Some(Status::OpenAwaited);
         install(c, answer);
-        c.status = Status::Open as u8;
+        let next = if used { Status::Open } else { Status::Parked };
+        c.status = next as u8;
     });
     if conn.with(|c| conn::has(c, EARLY_DATA | EARLY_FIN)) {
         return deliver_early(ctx, conn, out);
@@ -385,6 +387,7 @@ fn taken(ctx: &mut FlextcpContext, conn: ConnRef, out: &mut impl Sink) -> Step {
     pending::unlink(ctx, conn);
     conn.with(|c| {
         conn::detach(c);
+        c.rxb_used = 0;
         c.status = Status::Parked as u8;
     });
     Step::Done

@@ -33,4 +33,4 @@ use tas_utils as _;
 
 pub use error::{Error, Result};
 pub use events::{Event, Events, Sink};
-pub use ffi::{ConnRef, ListenerRef, note_read};
+pub use ffi::{ConnRef, ListenerRef, begin_turn, end_turn, note_read, take_turn};

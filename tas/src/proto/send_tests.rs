@@ -397,6 +397,25 @@ mod updates_from_the_application {
         );
     }
 
+    /// A program that closes its direction may never call again: the end must not wait for room.
+    #[test]
+    fn the_end_needs_no_room() {
+        let mut t = Trace::new(FlowInit {
+            tx_len: 1_500,
+            ..init()
+        });
+        t.write(1_500);
+        t.close();
+        sends!(t, seq: 1001, len: 1_000);
+        sends!(t, seq: 2001, len: 500, flags: TcpFlags::PSH | TcpFlags::FIN);
+        // Lost: once more from the beginning.
+        t.timer();
+        sends!(t, seq: 1001, len: 1_000);
+        let out = recv!(t, ack: 2502);
+        assert_eq!(out.notice.tx_bump, 1_501);
+        assert!(t.is_quiet());
+    }
+
     #[test]
     fn nothing_after_closing() {
         let mut t = Trace::new(init());

@@ -254,7 +254,8 @@ impl World {
             app.sent += host.write(&app.to_send[app.sent..], self.now);
             let may_close = !app.closes_second || host.rx_closed;
             if app.sent == app.to_send.len() && may_close && !app.closed {
-                app.closed = host.close(self.now);
+                host.close(self.now);
+                app.closed = true;
             }
         }
         if host.unread > 0 && app.next_read <= self.now {

@@ -12,14 +12,14 @@ use super::contexts::Contexts;
 use super::effects::{CoreLink, Effects, TenantRegions};
 use super::regions::{RegionId, Regions};
 use super::scale::Scaler;
-use super::tcp::{Counts, Inheritance, TcpControl};
+use super::tcp::{self, Counts, Inheritance, TcpControl};
 use super::tenants::{Newcomer, QueueConf, TenantInfo, Tenants};
 use crate::fast::Flows;
 use crate::flowtable::FlowTable;
 use crate::link::{ToFast, ToSlow};
 use crate::stats::AppValues;
 use crate::steering::Steering;
-use crate::types::{Micros, TenantId};
+use crate::types::{CoreId, Micros, TenantId};
 
 /// Messages of one core in one turn.
 const MESSAGES: usize = 256;
@@ -59,6 +59,8 @@ pub struct Control {
     pub(super) tenants: Tenants,
     pub(super) scaler: Scaler,
     pub(super) internal: Option<Arc<Mapping>>,
+    /// Frames that ask for a connection, and the cores that received them.
+    knocks: Vec<(CoreId, Box<[u8]>)>,
     /// Applications that were made to leave since the last look.
     expelled: Vec<TenantId>,
     /// Messages to a core wait for room.
@@ -84,6 +86,7 @@ impl Control {
             scaler: parts.scaler,
             tenants: Tenants::new(parts.queues),
             internal: parts.internal,
+            knocks: Vec::new(),
             expelled: Vec::new(),
             backlogged: false,
         }
@@ -97,9 +100,29 @@ impl Control {
 
     /// One turn of the loop. True when something was to do.
     pub fn turn(&mut self, now: Micros) -> bool {
+        self.begin_turn(now) | self.finish_turn()
+    }
+
+    /// Takes what the cores have passed up. Peers that want to connect wait for the rest of the
+    /// turn.
+    pub fn begin_turn(&mut self, now: Micros) -> bool {
         self.effects.now = now;
-        let mut worked = self.take_messages();
-        worked |= self.take_requests(REQUESTS);
+        self.take_messages()
+    }
+
+    /// A peer wants to connect. It may know of the end of an application that listens: before the
+    /// rest of the turn is the time to look for that.
+    pub fn is_knocked_at(&self) -> bool {
+        !self.knocks.is_empty()
+    }
+
+    /// The rest of the turn.
+    pub fn finish_turn(&mut self) -> bool {
+        let now = self.effects.now;
+        for (core, frame) in std::mem::take(&mut self.knocks) {
+            self.tcp.on_frame(&mut self.effects, core, &frame);
+        }
+        let mut worked = self.take_requests(REQUESTS);
         if self.tcp.next_deadline() <= now {
             self.tcp.poll_timers(&mut self.effects);
             worked = true;
@@ -343,6 +366,7 @@ impl Control {
     fn message(&mut self, message: ToSlow) {
         let effects = &mut self.effects;
         match message {
+            ToSlow::Frame(core, frame) if tcp::is_knock(&frame) => self.knocks.push((core, frame)),
             ToSlow::Frame(core, frame) => self.tcp.on_frame(effects, core, &frame),
             ToSlow::Ended(flow, ended) => self.tcp.on_ended(effects, flow, ended),
             ToSlow::Detached(flow) => self.tcp.on_detached(effects, flow),

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tas_abi::appif::AppinMsg;
+use tas_abi::memif::TAS_RX_TAIL_TURN;
 use tas_shm::{OwnerId, OwnerToken, ShmOffset};
 use tas_wire::FlowTuple;
 
 use super::contexts::Contexts;
 use super::regions::{RegionId, Regions};
-use super::tcp::World;
+use super::tcp::{Client, World};
 use crate::fast::Flows;
 use crate::flowtable::FlowTable;
 use crate::link::{ToFast, ToSlow, Waker};
@@ -217,6 +218,21 @@ impl World for Effects {
             Some(region) => self.regions.relative(region, at),
             None => 0,
         }
+    }
+
+    fn end_turn(&mut self, tail: ShmOffset, gone: &dyn Fn(Client) -> bool) {
+        let contexts = &mut self.contexts;
+        let is_gone = |word: u32| {
+            let id = word.checked_sub(1).and_then(|id| u16::try_from(id).ok());
+            let Some(context) = id.map(ContextId) else {
+                return false;
+            };
+            let tenant = contexts.get(context).map(|context| context.tenant);
+            tenant.is_some_and(|tenant| gone(Client { tenant, context }))
+        };
+        let at = tail + u64::from(TAS_RX_TAIL_TURN);
+        // The tail lies in the arena.
+        let _ = self.regions.arena().replace_word(at, 0, is_gone);
     }
 
     fn table_insert(&mut self, tuple: &FlowTuple, flow: FlowId) -> bool {

@@ -161,7 +161,7 @@ impl SlowPath {
         let mut looked = self.now;
         let mut yielder = Yielder::new();
         while !self.stopping {
-            let worked = self.turn();
+            let worked = self.turn()?;
             if self.now.since(looked) >= LOOK_INTERVAL {
                 looked = self.now;
                 self.wait(Micros(0))?;
@@ -205,10 +205,16 @@ impl SlowPath {
         deadline.since(self.now)
     }
 
-    /// One turn of the loop, without looking at descriptors. True when something was to do.
-    fn turn(&mut self) -> bool {
+    /// One turn of the loop, without looking at descriptors unless it must. True when something was
+    /// to do.
+    fn turn(&mut self) -> io::Result<bool> {
         self.now = clock_now();
-        let worked = self.control.turn(self.now);
+        let mut worked = self.control.begin_turn(self.now);
+        if self.control.is_knocked_at() {
+            // Who has ended listens no more, and the peer may know.
+            self.wait(Micros(0))?;
+        }
+        worked |= self.control.finish_turn();
         for (place, _) in self.sigbus.drain() {
             self.control.vanished(place);
         }
@@ -217,7 +223,7 @@ impl SlowPath {
         }
         self.report();
         self.publisher.tick(self.now, worked, &self.control);
-        worked
+        Ok(worked)
     }
 
     fn report(&mut self) {
@@ -231,7 +237,7 @@ impl SlowPath {
     fn sleep(&mut self, idle: Micros) -> io::Result<bool> {
         self.waker.announce();
         self.sign.announce();
-        let over = if self.turn() || self.control.backlogged() {
+        let over = if self.turn()? || self.control.backlogged() {
             true
         } else {
             self.wait(self.longest_sleep(idle).min(self.until_deadline()))?

@@ -12,7 +12,7 @@ use super::{done, guard, kernel};
 use crate::epoll::Epoll;
 use crate::socket::Socket;
 use crate::table::{self, Object};
-use crate::{Result, close, create, engine};
+use crate::{Result, close, create, engine, migrate};
 
 /// close(2) of the kernel.
 #[unsafe(no_mangle)]
@@ -89,11 +89,11 @@ pub unsafe extern "C" fn tas_libc_poll(fds: *mut pollfd, count: nfds_t, timeout:
     guard(|| unsafe { kernel::poll(fds, count, timeout) })
 }
 
-/// Once needed before a thread used another's connection. Any thread may use
-/// any connection: this only says whether there is one.
+/// Says that the calling thread uses a connection from now on: what comes for it
+/// is told to this thread. Any thread may use any connection without it.
 #[unsafe(no_mangle)]
 pub extern "C" fn tas_move_conn(fd: c_int) -> c_int {
-    done(|| super::options::socket(fd))
+    done(|| migrate::bring(table::socket(fd).ok_or(Errno::BADF)?))
 }
 
 /// The socket that a program holds by its address.
@@ -120,7 +120,7 @@ pub extern "C" fn tas_sock_close(socket: *const Socket) -> c_int {
 /// As `tas_move_conn`.
 #[unsafe(no_mangle)]
 pub extern "C" fn tas_sock_move(socket: *const Socket) -> c_int {
-    done(|| socket_at(socket).map(drop))
+    done(|| migrate::bring(socket_at(socket)?))
 }
 
 /// Prepares the table of descriptors, which needs no preparation.

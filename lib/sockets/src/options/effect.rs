@@ -108,9 +108,9 @@ impl Options {
 
 /// What follows at once.
 fn act(locked: &mut Locked, meaning: Meaning) {
-    if fork::claim(locked).is_err() {
+    let Ok(_turn) = fork::claim(locked) else {
         return;
-    }
+    };
     let socket = locked.socket();
     let buffer = matches!(meaning, Meaning::ReceiveBuffer | Meaning::SendBuffer);
     if buffer && locked.state().phase == Phase::Listening {

@@ -48,7 +48,7 @@ pub type Info = AppinConnInfo;
 /// Asks the service how the connection is doing; `None` if there is none, or no answer.
 pub fn ask(fd: c_int) -> Option<Info> {
     let mut locked = operation::lock(fd).ok()?;
-    fork::claim(&mut locked).ok()?;
+    drop(fork::claim(&mut locked).ok()?);
     let socket = locked.socket();
     let (state, ctx) = locked.parts();
     if state.phase != Phase::Connected {

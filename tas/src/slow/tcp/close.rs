@@ -5,7 +5,7 @@ use tas_abi::appif::{AppinMsg, AppinStatus};
 use tas_wire::FlowTuple;
 
 use super::TcpControl;
-use super::conn::{Conn, Named, Owner, Phase, Taking};
+use super::conn::{Conn, Inherited, Named, Owner, Phase, Taking};
 use super::listeners::ListenerId;
 use super::world::{Client, ConnName, Errno, World};
 use crate::link::{AppLink, CloseHow, Ended, ToFast};
@@ -21,7 +21,7 @@ impl TcpControl {
         };
         match self.find(client, conn) {
             Some(Named::Opening(tuple)) => {
-                self.abandon_open(w, &tuple);
+                self.leave_opening(w, &tuple, &|other| other.tenant == client.tenant);
                 answer_closed(w, asker, 0);
             }
             Some(Named::Accepting(id)) => {
@@ -43,6 +43,9 @@ impl TcpControl {
         }
         if let Some(flow) = self.held.get(&(client.tenant, conn.opaque)) {
             return Some(Named::Flow(*flow));
+        }
+        if let Some(Inherited::Opening(tuple)) = self.inherited.get(&(client.tenant, conn.opaque)) {
+            return Some(Named::Opening(*tuple));
         }
         self.names.get(&(client.context, conn.opaque)).copied()
     }
@@ -256,15 +259,7 @@ impl TcpControl {
             self.close_listener(w, id);
         }
         self.listeners.drop_holders(&gone);
-        let opening: Vec<FlowTuple> = self
-            .conns
-            .iter()
-            .filter(|(_, conn)| matches!(conn, Conn::Opening(o) if gone(o.owner.client)))
-            .map(|(tuple, _)| *tuple)
-            .collect();
-        for tuple in opening {
-            self.abandon_open(w, &tuple);
-        }
+        self.leave_openings(w, &gone);
         let flows: Vec<FlowId> = self
             .flows
             .iter()

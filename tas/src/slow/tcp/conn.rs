@@ -4,7 +4,7 @@ use tas_shm::ShmOffset;
 use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SeqNum};
 
 use super::listeners::ListenerId;
-use super::world::Client;
+use super::world::{Client, Errno};
 use crate::link::CloseHow;
 use crate::proto::End;
 use crate::proto::handshake::Handshake;
@@ -55,7 +55,12 @@ pub(super) struct Owner {
 
 /// An active open.
 pub(super) struct Opening {
-    pub owner: Owner,
+    /// Who is told; none any more if only processes are left that have inherited it.
+    pub owner: Option<Owner>,
+    /// Processes that have inherited it.
+    pub heirs: Vec<Heir>,
+    /// Whose memory its buffers count as.
+    pub tenant: TenantId,
     /// Held from the beginning, so that no open fails once the peer has agreed.
     pub flow: FlowId,
     pub buffers: Buffers,
@@ -134,6 +139,23 @@ impl FlowRecord {
 pub(super) struct Holder {
     pub tenant: TenantId,
     pub opaque: u64,
+}
+
+/// A process that holds a connection which was being opened when its parent forked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heir {
+    pub holder: Holder,
+    /// Who is told, once the process has asked.
+    pub asker: Option<Owner>,
+}
+
+/// What became of a connection that was being opened when a process forked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inherited {
+    /// It still is.
+    Opening(FlowTuple),
+    /// It failed, and the heir has not asked yet.
+    Failed(Errno),
 }
 
 /// How an installed flow and its application stand to each other.

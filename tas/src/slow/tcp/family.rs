@@ -14,13 +14,14 @@ use tas_abi::appif::{
 use super::TcpControl;
 use super::close::answer_closed;
 use super::conn::{Finish, FlowRecord, Holder, Named, Owner, Phase, Taking};
+use super::heirs::NO_FLOW;
 use super::world::{Client, ConnName, Errno, World};
 use crate::link::{CloseHow, ToFast};
 use crate::proto::{End, FlowPlace};
 use crate::types::{ContextId, FlowId, TenantId};
 
 /// No context: stands for all of a tenant.
-const ANY: ContextId = ContextId(u16::MAX);
+pub(super) const ANY: ContextId = ContextId(u16::MAX);
 
 /// What a child has inherited.
 #[derive(Clone, Debug, Default)]
@@ -38,35 +39,34 @@ impl TcpControl {
             self.listeners.share(parent, child, *opaque, *port);
         }
         for (name, flow) in &inherited.conns {
-            let Some(record) = self.flows.get_mut(flow) else {
+            if *flow == NO_FLOW {
+                self.inherit_opening(parent, child, *name);
+                continue;
+            }
+            let Some(record) = self.flows.get(flow) else {
                 continue;
             };
             let (opaque, heir) = (name.opaque, record.holder(child).is_none());
-            if record.tuple != name.tuple || !record.is_held(parent, opaque) || !heir {
-                continue;
-            }
-            if record.holders.is_empty() {
-                record.holders.push(Holder {
-                    tenant: parent,
+            if record.tuple == name.tuple && record.is_held(parent, opaque) && heir {
+                let heir = Holder {
+                    tenant: child,
                     opaque,
-                });
-                self.held.insert((parent, opaque), *flow);
+                };
+                self.share(parent, heir, *flow);
             }
-            record.holders.push(Holder {
-                tenant: child,
-                opaque,
-            });
-            self.held.insert((child, opaque), *flow);
         }
     }
 
     /// Makes the asking context the user of a connection that its tenant holds; answered by
-    /// `ConnAdopted`.
+    /// `ConnAdopted`. Of one that was being opened when it was inherited it tells what becomes.
     pub fn adopt(&mut self, w: &mut impl World, client: Client, conn: ConnName, flow: FlowId) {
         let to = Owner {
             client,
             opaque: conn.opaque,
         };
+        if flow == NO_FLOW {
+            return self.ask_opening(w, to);
+        }
         if let Err(errno) = self.begin_adoption(w, flow, conn, to) {
             refuse_adoption(w, to, errno);
         }
@@ -109,7 +109,7 @@ impl TcpControl {
     }
 
     /// Tells a flow's core to take it from its user.
-    fn take(&mut self, w: &mut impl World, flow: FlowId, taking: Taking) {
+    pub(super) fn take(&mut self, w: &mut impl World, flow: FlowId, taking: Taking) {
         let Some(record) = self.flows.get_mut(&flow) else {
             return;
         };
@@ -227,6 +227,10 @@ impl TcpControl {
             return false;
         };
         let last = record.holders.is_empty();
+        if !last {
+            let tail = record.buffers.rx + u64::from(record.buffers.rx_len);
+            w.end_turn(tail, gone);
+        }
         let is_gone = |owner: &Owner| gone(owner.client);
         match &mut record.phase {
             Phase::Taking(taking) => {
@@ -328,7 +332,7 @@ impl FlowRecord {
     }
 
     /// The tenant holds the flow, and by this word.
-    fn is_held(&self, tenant: TenantId, opaque: u64) -> bool {
+    pub(super) fn is_held(&self, tenant: TenantId, opaque: u64) -> bool {
         match (self.holders.is_empty(), self.phase) {
             (true, Phase::Attached(user) | Phase::Moving { to: user, .. }) => {
                 user.client.tenant == tenant && user.opaque == opaque

@@ -9,10 +9,20 @@ use super::TcpControl;
 use super::conn::{Conn, Step};
 use super::world::{Errno, World};
 use crate::link::ToFast;
+use crate::proto::handshake::is_opening;
 use crate::types::CoreId;
 
 /// Ethernet, IPv4 and ICMP headers of an echo reply.
 const ECHO_HEADERS: usize = ethernet::HEADER_LEN + 20 + 8;
+
+/// Whether a frame asks for a connection (RFC 9293 §3.10.7.2). Its checksums are right.
+#[must_use]
+pub fn is_knock(frame: &[u8]) -> bool {
+    let Ok(Packet::Tcp(packet)) = parse_with(frame, Verify::NONE) else {
+        return false;
+    };
+    is_opening(packet.tcp.flags) && !packet.tcp.flags.contains(TcpFlags::ACK)
+}
 
 impl TcpControl {
     /// Takes a frame that a core has no flow for. Its checksums are right.

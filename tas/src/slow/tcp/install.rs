@@ -5,8 +5,7 @@ use tas_abi::memif::TAS_RX_TAIL_LEN;
 use tas_wire::{FlowTuple, Ipv4Addr, MacAddr, SegmentFields, TcpFlags};
 
 use super::TcpControl;
-use super::conn::{Buffers, Conn, FlowRecord, Named, Owner, Phase};
-use super::open::answer_failure;
+use super::conn::{Buffers, Conn, FlowRecord, Named, Opening, Owner, Phase};
 use super::world::{BufferLens, Errno, World};
 use crate::link::{AppLink, FlowSetup, ToFast};
 use crate::proto::FlowInit;
@@ -192,12 +191,12 @@ impl TcpControl {
         true
     }
 
-    /// Installs a connection that `owner` opened, after the ACK that ends its handshake.
+    /// Installs a connection that was opened, after the ACK that ends its handshake.
     pub(super) fn install_active(
         &mut self,
         w: &mut impl World,
         install: &Install,
-        owner: Owner,
+        opening: &Opening,
         ack: Option<&SegmentFields<'_>>,
     ) -> bool {
         let Install { tuple, flow, .. } = install;
@@ -205,7 +204,11 @@ impl TcpControl {
         if let Some(ack) = ack {
             self.transmit(w, core, install.mac, tuple, ack);
         }
-        if !self.install(w, install, Phase::Attached(owner), Some(owner)) {
+        let phase = opening.owner.map_or(Phase::Parked, Phase::Attached);
+        if let Some(owner) = opening.owner {
+            self.forget_name(owner, Named::Opening(*tuple));
+        }
+        if !self.install(w, install, phase, opening.owner) {
             let reset = SegmentFields {
                 seq: install.agreed.iss + 1,
                 ack: install.agreed.irs + 1,
@@ -214,19 +217,25 @@ impl TcpControl {
             };
             self.transmit(w, core, install.mac, tuple, &reset);
             self.release(w, install.tenant, *flow, &install.buffers);
-            self.forget_name(owner, Named::Opening(*tuple));
-            self.counts.open_failed += 1;
-            answer_failure(w, owner, Errno::NOBUFS);
+            self.opening_failed(w, opening, Errno::NOBUFS);
             return false;
         }
         self.counts.opened += 1;
-        self.names
-            .insert((owner.client.context, owner.opaque), Named::Flow(*flow));
-        if let Some(record) = self.flows.get(flow) {
-            let opened = opened(w, owner.opaque, *flow, record);
-            w.answer(owner.client.context, AppinMsg::ConnOpened(opened));
+        if let Some(owner) = opening.owner {
+            self.names
+                .insert((owner.client.context, owner.opaque), Named::Flow(*flow));
+            self.tell_opened(w, *flow, owner);
         }
+        self.settle_heirs(w, *flow, opening);
         true
+    }
+
+    /// Tells an application of the flow that it has opened, or inherited.
+    pub(super) fn tell_opened(&mut self, w: &mut impl World, flow: FlowId, to: Owner) {
+        if let Some(record) = self.flows.get(&flow) {
+            let opened = opened(w, to.opaque, flow, record);
+            w.answer(to.client.context, AppinMsg::ConnOpened(opened));
+        }
     }
 
     /// Gives a flow to the application that accepts it.

@@ -16,6 +16,7 @@ mod cookies;
 mod counts;
 mod family;
 mod frames;
+mod heirs;
 mod ids;
 mod install;
 mod listeners;
@@ -52,6 +53,7 @@ use tas_wire::{ChecksumMode, FlowTuple, MacAddr, SegmentFields, TcpTemplate};
 
 pub use counts::Counts;
 pub use family::Inheritance;
+pub use frames::is_knock;
 pub use world::{
     BufferLens, Client, ConnName, Errno, Listen, Open, Secrets, TcpControlConfig, World,
 };
@@ -62,7 +64,7 @@ use crate::proto::isn::IsnSecret;
 use crate::types::{ContextId, CoreId, FlowId, Micros, TenantId};
 
 use arp::ArpCache;
-use conn::{Conn, FlowRecord, Named, Owner, Step};
+use conn::{Conn, FlowRecord, Inherited, Named, Owner, Step};
 use cookies::Cookies;
 use ids::{FlowIds, Ports, Random, Timers};
 use listeners::Listeners;
@@ -84,6 +86,8 @@ pub struct TcpControl {
     names: HashMap<(ContextId, u64), Named>,
     /// Flows that several processes hold, by each one's word.
     held: HashMap<(TenantId, u64), FlowId>,
+    /// Connections that were being opened when a process forked, by each heir's word.
+    inherited: HashMap<(TenantId, u64), Inherited>,
     /// Buffers in use by tenant.
     tenants: HashMap<TenantId, u64>,
     arp: ArpCache,
@@ -112,6 +116,7 @@ impl TcpControl {
             listeners: Listeners::default(),
             names: HashMap::new(),
             held: HashMap::new(),
+            inherited: HashMap::new(),
             tenants: HashMap::new(),
             arp: ArpCache::new(cfg.arp_timeout, cfg.arp_timeout_max),
             timers: Timers::default(),

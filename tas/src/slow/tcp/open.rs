@@ -45,7 +45,9 @@ impl TcpControl {
             Via::Neighbour(ip) => Some(ip),
         };
         let opening = Opening {
-            owner,
+            owner: Some(owner),
+            heirs: Vec::new(),
+            tenant: owner.client.tenant,
             flow,
             buffers,
             core,
@@ -156,13 +158,13 @@ impl TcpControl {
                     tuple,
                     flow: opening.flow,
                     buffers: opening.buffers,
-                    tenant: opening.owner.client.tenant,
+                    tenant: opening.tenant,
                     group: w.group(&tuple),
                     mac,
                     neighbour: opening.neighbour,
                     agreed,
                 };
-                if !self.install_active(w, &install, opening.owner, ack.as_ref()) {
+                if !self.install_active(w, &install, &opening, ack.as_ref()) {
                     return;
                 }
                 if reinject {
@@ -175,14 +177,26 @@ impl TcpControl {
 
     /// Ends an active open and tells the application.
     pub(super) fn fail_open(&mut self, w: &mut impl World, tuple: &FlowTuple, errno: Errno) {
-        if let Some(owner) = self.abandon_open(w, tuple) {
-            self.counts.open_failed += 1;
-            answer_failure(w, owner, errno);
+        if let Some(opening) = self.abandon_open(w, tuple) {
+            self.opening_failed(w, &opening, errno);
         }
     }
 
+    /// Tells all that have part in an active open that it has failed.
+    pub(super) fn opening_failed(&mut self, w: &mut impl World, opening: &Opening, errno: Errno) {
+        self.counts.open_failed += 1;
+        if let Some(owner) = opening.owner {
+            answer_failure(w, owner, errno);
+        }
+        self.fail_heirs(w, &opening.heirs, errno);
+    }
+
     /// Ends an active open without a word to the application.
-    pub(super) fn abandon_open(&mut self, w: &mut impl World, tuple: &FlowTuple) -> Option<Owner> {
+    pub(super) fn abandon_open(
+        &mut self,
+        w: &mut impl World,
+        tuple: &FlowTuple,
+    ) -> Option<Box<Opening>> {
         let opening = match self.conns.remove(tuple)? {
             Conn::Opening(opening) => opening,
             other => {
@@ -196,14 +210,11 @@ impl TcpControl {
         {
             self.transmit(w, opening.core, *mac, tuple, &reset);
         }
-        self.release(
-            w,
-            opening.owner.client.tenant,
-            opening.flow,
-            &opening.buffers,
-        );
-        self.forget_name(opening.owner, Named::Opening(*tuple));
-        Some(opening.owner)
+        self.release(w, opening.tenant, opening.flow, &opening.buffers);
+        if let Some(owner) = opening.owner {
+            self.forget_name(owner, Named::Opening(*tuple));
+        }
+        Some(opening)
     }
 }
 

@@ -49,6 +49,9 @@ pub trait World {
     fn free(&mut self, tenant: TenantId, at: ShmOffset, len: u32);
     /// A place as the tenant's applications know it.
     fn relative(&self, tenant: TenantId, at: ShmOffset) -> u64;
+    /// Ends the turn of an application on a connection that several processes hold, whose tail of
+    /// the receive buffer is there, if `gone` holds for that application.
+    fn end_turn(&mut self, _tail: ShmOffset, _gone: &dyn Fn(Client) -> bool) {}
     /// Enters a flow into the cores' lookup table; false when there is no room.
     fn table_insert(&mut self, tuple: &FlowTuple, flow: FlowId) -> bool;
     /// Removes a flow from the cores' lookup table.
