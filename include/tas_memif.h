@@ -135,6 +135,12 @@ extern "C" {
  */
 #define TAS_RX_TAIL_READ 0
 
+/**
+ * Place in the tail of a word: one more than the context whose process alone works on the
+ * connection just now, of several that hold it; 0 for none.
+ */
+#define TAS_RX_TAIL_TURN 4
+
 /** Place of `tas_info_ext` in the info page of an isolated application. */
 #define TAS_INFO_EXT_OFF 64
 
