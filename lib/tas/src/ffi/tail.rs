@@ -19,7 +19,7 @@ pub fn begin_turn(c: &FlextcpConnection, context: u16) -> bool {
     let ours = u32::from(context) + 1;
     let turn =
         word(c, TAS_RX_TAIL_TURN).compare_exchange(0, ours, Ordering::AcqRel, Ordering::Acquire);
-    matches!(turn, Ok(_)) || turn == Err(ours)
+    turn.is_ok() || turn == Err(ours)
 }
 
 /// Begins the turn of a context, whosever it is.
