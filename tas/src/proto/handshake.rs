@@ -68,7 +68,8 @@ impl Offer {
 }
 
 /// Our timestamp clock: milliseconds plus the connection's offset.
-fn timestamp(now: Micros, offset: u32) -> u32 {
+#[must_use]
+pub fn timestamp(now: Micros, offset: u32) -> u32 {
     ((now.0 / 1000) as u32).wrapping_add(offset)
 }
 

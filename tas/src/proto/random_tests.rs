@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tas_wire::{SackBlock, SackBlocks, SeqNum, TcpFlags, Timestamps, WindowScale};
 
 use super::tests::{Host, init, params};
-use super::{AppBump, FlowInit, Segment, State, TcpParams, TimestampInit};
+use super::{AppBump, FlowInit, PathLimit, Segment, State, TcpParams, TimestampInit};
 use crate::types::Micros;
 
 /// Something that happens to a flow. Numbers are mostly near those that matter.
@@ -32,6 +32,8 @@ enum Input {
     Ack,
     Wait(u64),
     Detach,
+    /// Somebody says that the segment with this number, from SND.UNA on, was too large.
+    TooBig(i32, u16),
 }
 
 fn near() -> impl Strategy<Value = i32> {
@@ -96,6 +98,7 @@ fn input() -> impl Strategy<Value = Input> {
         10 => Just(Input::Ack),
         10 => prop_oneof![0u64..2_000, any::<u64>().prop_map(|us| us >> 20)].prop_map(Input::Wait),
         1 => Just(Input::Detach),
+        2 => (near(), 0u16..3000).prop_map(|(seq, mtu)| Input::TooBig(seq, mtu)),
     ]
 }
 
@@ -217,6 +220,14 @@ fn apply(host: &mut Host, now: &mut Micros, input: &Input) {
             assert!(host.flow().deadline() > *now);
         }
         Input::Detach => host.detach(*now),
+        Input::TooBig(seq, mtu) => {
+            let seq = host.flow().snd_una() + seq.cast_unsigned();
+            let until = *now + Micros(10_000);
+            let limit = PathLimit { mtu, until };
+            if host.flow().on_too_big(seq, limit, &params, *now) {
+                assert!(host.flow().snd_max().gt(seq));
+            }
+        }
     }
 }
 

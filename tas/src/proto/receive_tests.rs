@@ -344,6 +344,40 @@ mod ecn_echo_rfc8257_3_2 {
         acks!(t, ack: 5301, flags: TcpFlags::EMPTY);
     }
 
+    /// Figure 1 with an ACK for every second segment: no ACK tells of segments with different marks.
+    #[test]
+    fn delayed_acks_tell_of_segments_marked_alike() {
+        let mut t = Trace::new(FlowInit {
+            ecn: true,
+            rx_len: 20_000,
+            ..init()
+        });
+        let (plain, marked) = (TcpFlags::EMPTY, ECE);
+        let mut next = 5001;
+        let mut expect =
+            |t: &mut Trace, ce: bool, first: Option<TcpFlags>, due: Option<TcpFlags>| {
+                let before = next;
+                next += 1000;
+                let out = recv!(t, seq: before, len: 1000, ce: ce);
+                let first_is = out.ack_first.map(|ack| (ack.ack.0, ack.flags));
+                assert_eq!(first_is, first.map(|ece| (before, TcpFlags::ACK | ece)));
+                assert_eq!(out.ack, due.is_some());
+                if let Some(ece) = due {
+                    acks!(t, ack: next, flags: ece);
+                }
+            };
+        expect(&mut t, false, None, None);
+        expect(&mut t, false, None, Some(plain));
+        expect(&mut t, false, None, None);
+        expect(&mut t, true, Some(plain), Some(marked));
+        expect(&mut t, true, None, None);
+        expect(&mut t, true, None, Some(marked));
+        expect(&mut t, false, None, Some(plain));
+        expect(&mut t, true, None, Some(marked));
+        expect(&mut t, true, None, None);
+        expect(&mut t, false, Some(marked), Some(plain));
+    }
+
     #[test]
     fn data_segments_echo_too() {
         let mut t = Trace::new(FlowInit {

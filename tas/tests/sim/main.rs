@@ -7,6 +7,7 @@ use tas::sim::{HostConf, HostIndex, Step, World};
 use tas::types::Micros;
 
 mod attack;
+mod buffers;
 mod close;
 mod cores;
 mod echo;

@@ -16,7 +16,7 @@ mod rest;
 mod tas;
 mod world;
 
-pub use net::{Net, Side};
+pub use net::{Behind, Net, Side};
 pub use program::{Finished, Program};
 pub use repository::{bench, product, scaled};
 pub use rest::{Watchdog, cpu_seconds, main_thread_cpu_seconds, use_one_cpu};

@@ -42,6 +42,39 @@ pub struct Net {
 
 struct Machine(Child);
 
+/// A machine behind one of the two, which forwards to it. Their cable has the MTU of Ethernet.
+pub struct Behind(Machine);
+
+/// Name of the forwarding machine's end of the cable to one behind it.
+const INNER: &str = "inner0";
+
+impl Behind {
+    /// The machine's address.
+    pub const IP: &str = "198.51.100.2";
+    /// The network that it is in.
+    pub const NETWORK: &str = "198.51.100.0/24";
+
+    /// Starts a program on it.
+    pub fn start(
+        &self,
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Program {
+        let mut command = self.0.command(program.as_ref());
+        command.args(args);
+        Program::start(&program.as_ref().to_string_lossy(), command)
+    }
+
+    /// Runs iproute2's `ip`.
+    pub fn ip(&self, args: &str) {
+        self.run("ip", args);
+    }
+
+    fn run(&self, program: &str, args: &str) {
+        self.start(program, args.split(' ')).finish(SHORT).success();
+    }
+}
+
 impl Net {
     /// Makes the machines, without addresses.
     ///
@@ -92,6 +125,36 @@ impl Net {
         );
     }
 
+    /// A machine behind `side`, whose Linux stack has an address already and becomes a router. The
+    /// way from there has the MTU `mtu`: of what is larger, the router tells the sender.
+    pub fn behind(&self, side: Side, mtu: u16) -> Behind {
+        let behind = Behind(Machine::new());
+        let pid = behind.0.0.id();
+        self.ip(
+            side,
+            &format!("link add {INNER} type veth peer name {INTERFACE} netns {pid}"),
+        );
+        let offloads = "tx off rx off tso off gso off gro off";
+        self.run(side, "ethtool", format!("-K {INNER} {offloads}").split(' '));
+        self.ip(side, &format!("link set {INNER} up"));
+        self.ip(
+            side,
+            &format!("route add {} dev {INNER} mtu lock {mtu}", Behind::NETWORK),
+        );
+        self.run(side, "sh", ["-ec", "echo 1 >/proc/sys/net/ipv4/ip_forward"]);
+        behind.run("ethtool", &format!("-K {INTERFACE} {offloads}"));
+        for args in [
+            "link set lo up".to_owned(),
+            format!("link set {INTERFACE} up"),
+            format!("addr add {}/{PREFIX_LEN} dev {INTERFACE}", Behind::IP),
+            format!("route add {} dev {INTERFACE}", side.ip()),
+            format!("route add default via {}", side.ip()),
+        ] {
+            behind.ip(&args);
+        }
+        behind
+    }
+
     /// Sets the MTU of the machine's end of the cable, in bytes. The cable drops what is larger
     /// than the receiving end's.
     pub fn set_mtu(&self, side: Side, mtu: u16) {
@@ -130,13 +193,7 @@ impl Net {
 
     /// A command that runs on a machine.
     pub fn command(&self, side: Side, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .args(["--target", &self.machine(side).0.id().to_string()])
-            .args(["--net", "--mount", "--"])
-            .arg(program)
-            .stdin(Stdio::null());
-        command
+        self.machine(side).command(program)
     }
 
     /// Starts a program on a machine.
@@ -216,6 +273,16 @@ impl Machine {
             "cannot mount a /dev/shm of its own"
         );
         machine
+    }
+
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.0.id().to_string()])
+            .args(["--net", "--mount", "--"])
+            .arg(program)
+            .stdin(Stdio::null());
+        command
     }
 
     /// The mounts are private once unshare has become what it runs.

@@ -4,10 +4,10 @@ use tas_abi::appif::AppinMsg;
 use tas_wire::{FlowTuple, SeqNum, Timestamps};
 
 use super::testing::*;
-use super::{Client, Errno};
-use crate::link::{AppLink, CloseHow, ToFast};
+use super::{Client, Errno, Open};
+use crate::link::{AppLink, CloseHow, Ended, ToFast};
 use crate::proto::{End, LivenessOptions};
-use crate::types::FlowId;
+use crate::types::{FlowId, Micros};
 
 fn told_to_close(net: &mut Net) -> (FlowId, CloseHow) {
     match net.next_message() {
@@ -455,12 +455,86 @@ fn time_wait_gives_way_to_a_newer_syn() {
 
 #[test]
 fn time_wait_answers_an_old_syn() {
-    for (seq, timestamp) in [(IRS, None), (IRS, Some(90)), (IRS + 100, Some(3))] {
+    // A timestamp that is too old says more than a sequence number (RFC 6191 §2).
+    for (seq, timestamp) in [
+        (IRS, None),
+        (IRS, Some(90)),
+        (IRS + 100, Some(3)),
+        (IRS + 101, Some(89)),
+    ] {
         let (mut net, _) = syn_in_time_wait(seq, timestamp);
         let ack = net.sent();
         assert_eq!((ack.flags, ack.ack), (ACK, IRS + 100));
         net.quiet();
     }
+}
+
+/// RFC 7323 §3.2: segments without timestamps are ignored by a peer that uses them.
+#[test]
+fn time_wait_answers_with_timestamps() {
+    let mut net = Net::new();
+    let tuple = time_wait(&mut net);
+    net.recv(&tuple, FIN | ACK, IRS + 99, SeqNum(500));
+    let (_, frame) = net.sent_frame();
+    let Ok(tas_wire::Packet::Tcp(ack)) = tas_wire::parse(&frame) else {
+        panic!("no segment");
+    };
+    assert_eq!(ack.options.timestamps.map(|ts| ts.ecr), Some(90));
+}
+
+/// The tuple of an open in TIME-WAIT, and the application's request for it.
+fn time_wait_of_ours(timestamps: Option<u32>) -> (Net, FlowTuple, Open) {
+    let mut net = Net::resolved();
+    let (tuple, flow) = net.established(APP, 5);
+    net.tcp
+        .close(&mut net.w, APP, name(5, &tuple), CloseHow::Graceful);
+    told_to_close(&mut net);
+    net.tcp.on_detached(&mut net.w, flow);
+    net.status(APP);
+    let ended = Ended {
+        end: End::TimeWait,
+        snd_nxt: SeqNum(1 << 31),
+        rcv_nxt: IRS + 100,
+        ts_recent: timestamps,
+    };
+    net.tcp.on_ended(&mut net.w, flow, ended);
+    net.released(flow);
+    assert_eq!(net.tcp.counts().time_wait, 1);
+    let open = Open {
+        local_port: Some(tuple.local_port),
+        ..Open::to(6, (PEER, 80))
+    };
+    (net, tuple, open)
+}
+
+/// RFC 6191 §2, from the side that opens again: by its timestamps the peer tells the connections
+/// apart.
+#[test]
+fn time_wait_gives_way_to_an_open_with_later_timestamps() {
+    let (mut net, tuple, open) = time_wait_of_ours(Some(90));
+    // In the same millisecond they cannot be told apart.
+    net.tcp.open(&mut net.w, APP, &open);
+    assert_eq!({ net.opened(APP).status }, Errno::ADDRNOTAVAIL.status());
+    net.w.now += Micros(1000);
+    net.tcp.open(&mut net.w, APP, &open);
+    let syn = net.sent();
+    assert_eq!((syn.flags, syn.tuple), (SYN, tuple));
+    assert!(syn.seq.gt(SeqNum(1 << 31) + 65_535));
+    let counts = net.tcp.counts();
+    assert_eq!((counts.time_wait, counts.time_wait_reused), (0, 1));
+    net.recv(&tuple, SYN_ACK, IRS + 5000, syn.seq + 1);
+    assert_eq!(net.sent().flags, ACK);
+}
+
+#[test]
+fn time_wait_without_timestamps_is_waited_for() {
+    let (mut net, _, open) = time_wait_of_ours(None);
+    net.w.now += Micros(1000);
+    net.tcp.open(&mut net.w, APP, &open);
+    assert_eq!({ net.opened(APP).status }, Errno::ADDRNOTAVAIL.status());
+    net.pass(1_000_000);
+    net.tcp.open(&mut net.w, APP, &open);
+    assert_eq!(net.sent().flags, SYN);
 }
 
 #[test]

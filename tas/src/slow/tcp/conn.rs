@@ -64,6 +64,8 @@ pub(super) struct Opening {
     /// Held from the beginning, so that no open fails once the peer has agreed.
     pub flow: FlowId,
     pub buffers: Buffers,
+    /// Where the sequence numbers of the connection ended that had the same addresses and ports.
+    pub previous: Option<SeqNum>,
     /// The core that sends our segments.
     pub core: CoreId,
     /// The neighbour on the way; `None` for one of our own addresses.
@@ -93,6 +95,8 @@ pub(super) struct HalfOpen {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeWait {
     pub expires: Micros,
+    /// When a segment of it was sent last, at the latest.
+    pub since: Micros,
     pub snd_nxt: SeqNum,
     pub rcv_nxt: SeqNum,
     pub ts_recent: Option<u32>,

@@ -23,6 +23,8 @@ columns! {
         Counter open_failed,
         /// SYN and SYN-ACK segments sent again.
         Counter syn_retransmits,
+        /// Connections that took the addresses and ports of one in TIME-WAIT.
+        Counter time_wait_reused,
         /// RST segments sent to segments without a connection.
         Counter resets_sent,
         /// Frames that could not be parsed.

@@ -49,7 +49,7 @@ mod testing;
 
 use std::collections::HashMap;
 
-use tas_wire::{ChecksumMode, FlowTuple, MacAddr, SegmentFields, TcpTemplate};
+use tas_wire::{ChecksumMode, FlowTuple, MacAddr, SegmentFields, SeqNum, TcpTemplate};
 
 pub use counts::Counts;
 pub use family::Inheritance;
@@ -238,6 +238,24 @@ impl TcpControl {
             timeout: jittered(self.cfg.handshake_timeout, self.random.next_u32()),
             retries: self.cfg.handshake_retries,
         }
+    }
+
+    /// The same, for a connection that follows one whose numbers ended at `previous`.
+    fn offer_above(
+        &mut self,
+        tuple: &FlowTuple,
+        rx_len: u32,
+        previous: Option<SeqNum>,
+        now: Micros,
+    ) -> Offer {
+        let mut offer = self.offer(tuple, rx_len, now);
+        if let Some(previous) = previous
+            && offer.iss.le(previous + u32::from(u16::MAX))
+        {
+            // RFC 6191 §2: above everything that the previous connection can have sent.
+            offer.iss = previous + (u32::from(u16::MAX) + 1);
+        }
+        offer
     }
 
     /// Sends a segment without data.

@@ -9,7 +9,7 @@ use super::install::Install;
 use super::routes::Via;
 use super::world::{Client, Errno, Open, World};
 use crate::proto::handshake::{Handshake, Outcome};
-use crate::types::CoreId;
+use crate::types::{CoreId, Micros};
 
 impl TcpControl {
     /// Opens a connection; answered by `ConnOpened`, at once or later.
@@ -33,12 +33,13 @@ impl TcpControl {
             return Err(Errno::ADDRNOTAVAIL);
         }
         let hop = self.cfg.route(remote_ip).ok_or(Errno::NETUNREACH)?;
-        let tuple = self.choose_tuple(open, open.local_ip.unwrap_or(hop.source));
+        let tuple = self.choose_tuple(open, open.local_ip.unwrap_or(hop.source), w.now());
         let tuple = tuple.ok_or(Errno::ADDRNOTAVAIL)?;
         let lens = self.cfg.lens(open.buffers);
         let (flow, buffers) = self
             .reserve(w, owner.client.tenant, lens)
             .ok_or(Errno::NOBUFS)?;
+        let previous = self.reuse_time_wait(&tuple);
         let core = w.core(w.group(&tuple));
         let neighbour = match hop.via {
             Via::Ourselves => None,
@@ -50,6 +51,7 @@ impl TcpControl {
             tenant: owner.client.tenant,
             flow,
             buffers,
+            previous,
             core,
             neighbour,
             step: Step::Resolving,
@@ -74,15 +76,24 @@ impl TcpControl {
         Ok(())
     }
 
-    /// The four-tuple of a connection to open, if there is one that nothing else has.
-    fn choose_tuple(&mut self, open: &Open, local_ip: Ipv4Addr) -> Option<FlowTuple> {
+    /// The four-tuple of a connection to open, if there is one that nothing else has. One in
+    /// TIME-WAIT is the last choice.
+    fn choose_tuple(&mut self, open: &Open, local_ip: Ipv4Addr, now: Micros) -> Option<FlowTuple> {
         let (remote_ip, remote_port) = open.remote;
-        let conns = &self.conns;
+        let (conns, random) = (&self.conns, &self.random);
+        let unused = |tuple: &FlowTuple| !conns.contains_key(tuple);
+        let usable = |tuple: &FlowTuple| match conns.get(tuple) {
+            None => true,
+            Some(Conn::TimeWait(wait)) => wait.is_reusable(now),
+            Some(_) => false,
+        };
         let Some(local_port) = open.local_port else {
-            let taken = |tuple: &FlowTuple| conns.contains_key(tuple);
-            return self
-                .ports
-                .choose(&self.random, local_ip, remote_ip, remote_port, taken);
+            let ports = &mut self.ports;
+            return ports
+                .choose(random, local_ip, remote_ip, remote_port, |t| !unused(t))
+                .or_else(|| {
+                    ports.choose(random, local_ip, remote_ip, remote_port, |t| !usable(t))
+                });
         };
         let tuple = FlowTuple {
             local_ip,
@@ -90,7 +101,7 @@ impl TcpControl {
             remote_ip,
             remote_port,
         };
-        (!conns.contains_key(&tuple)).then_some(tuple)
+        usable(&tuple).then_some(tuple)
     }
 
     /// Whether `tuple` is still an open that waits for its neighbour: it may have been closed
@@ -108,8 +119,8 @@ impl TcpControl {
         let Some(Conn::Opening(opening)) = self.conns.get(tuple) else {
             return;
         };
-        let rx_len = opening.buffers.rx_len;
-        let offer = self.offer(tuple, rx_len, now);
+        let (rx_len, previous) = (opening.buffers.rx_len, opening.previous);
+        let offer = self.offer_above(tuple, rx_len, previous, now);
         let Some(Conn::Opening(opening)) = self.conns.get_mut(tuple) else {
             return;
         };

@@ -340,6 +340,24 @@ fn icmp_errors_about_other_segments_do_nothing() {
     assert_eq!(net.tcp.counts().opening, 1);
 }
 
+/// RFC 1122 §4.2.3.9: time exceeded, parameter problem and source quench (RFC 6633) end nothing.
+#[test]
+fn soft_errors_end_nothing() {
+    let mut net = Net::resolved();
+    let (tuple, _) = net.established(APP, 5);
+    let quoted = frame(&tuple.reversed(), &segment(ACK, SeqNum(1), SeqNum(1)), &[]);
+    net.tcp.open(&mut net.w, APP, &Open::to(6, (PEER, 81)));
+    let (_, syn) = net.sent_frame();
+    for (kind, code) in [(4, 0), (11, 0), (11, 1), (12, 0)] {
+        for quoted in [&quoted[..], &syn] {
+            net.recv_raw(CORE0, &icmp_error(kind, code, [0; 4], quoted));
+        }
+    }
+    net.quiet();
+    let counts = net.tcp.counts();
+    assert_eq!((counts.connections, counts.opening), (1, 1));
+}
+
 #[test]
 fn icmp_errors_do_not_touch_established_connections() {
     let mut net = Net::resolved();

@@ -261,19 +261,13 @@ impl TcpControl {
         };
         let (rx_len, flooded) = (listener.lens.rx, listener.is_flooded());
         let now = w.now();
-        let mut offer = self.offer(&tuple, rx_len, now);
+        let offer = self.offer_above(&tuple, rx_len, previous, now);
         if flooded {
             // A cookie cannot be above a previous connection's numbers; the peer tries again.
             if previous.is_none() {
                 self.send_cookie(w, core, packet, offer);
             }
             return;
-        }
-        if let Some(previous) = previous
-            && offer.iss.le(previous + u32::from(u16::MAX))
-        {
-            // RFC 6191 §2: above everything that the previous connection can have sent.
-            offer.iss = previous + (u32::from(u16::MAX) + 1);
         }
         let (handshake, reply) = Handshake::accept(offer, packet, now);
         let mac = self.mac_towards(&tuple).unwrap_or(packet.eth.src);
