@@ -39,6 +39,9 @@ const UNSETTLED_MAX: usize = 1 << 14;
 /// running.
 pub(super) const PATIENCE: Micros = Micros::from_millis(1000);
 
+/// An early update that has waited long enough is looked at once more, after the queues.
+const LAST_LOOK: Micros = Micros(0);
+
 /// An update that may have come before its turn: several threads share a connection, each with
 /// a queue of its own, and the queues are read one after the other.
 #[derive(Clone, Copy)]
@@ -527,8 +530,13 @@ impl<Q: NicQueue> Core<Q> {
     fn retry_all_early(&mut self) -> bool {
         let mut early = std::mem::take(&mut self.early);
         let before = early.len();
-        early.retain(|update| {
-            let waits = self.bump(update) != Order::Taken && update.until > self.now;
+        early.retain_mut(|update| {
+            let taken = self.bump(update) == Order::Taken;
+            let waits = !taken && update.until != LAST_LOOK;
+            if update.until <= self.now {
+                // Those before it may be in queues that this core could not look at meanwhile.
+                update.until = LAST_LOOK;
+            }
             if !waits && let Some(context) = self.contexts.get(update.context) {
                 context.early = context.early.saturating_sub(1);
             }

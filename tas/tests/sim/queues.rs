@@ -197,3 +197,31 @@ fn updates_that_never_come_hold_up_nobody_else() {
     received.check(&link.b.receive()).unwrap();
     assert_eq!(received.position(), 10_000);
 }
+
+/// A core that was kept from running for longer than early updates wait still finds those that
+/// come before them.
+#[test]
+fn a_core_that_was_away_looks_before_it_gives_up() {
+    let mut link = Link::new(1, |conf| conf);
+    let flow = link.a.state().flow;
+    for _ in 0..40 {
+        // More than a core takes of one context at a time.
+        let old = AtxConnUpdate {
+            flow_id: flow,
+            bump_seq: u16::MAX,
+            ..AtxConnUpdate::default()
+        };
+        link.a.app.post(0, 0, AtxMsg::ConnUpdate(old));
+    }
+    for (context, bytes) in [(0, b"first "), (1, b"second")] {
+        assert_eq!(link.a.app.write_only(link.a.conn, bytes), bytes.len());
+        link.a.app.flush_through(link.a.conn, context);
+    }
+    link.world.turn();
+    let back = link.world.now() + Micros::from_millis(2000);
+    while link.world.now() < back {
+        link.world.pass(false, back);
+    }
+    link.run(5);
+    assert_eq!(link.b.receive(), b"first second");
+}
