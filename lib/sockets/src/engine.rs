@@ -261,10 +261,10 @@ impl Home {
     pub(crate) fn take_events(&mut self) -> bool {
         let mut any = false;
         loop {
-            let Some(ctx) = &mut self.ctx else {
+            let Some(batch) = self.ctx.as_mut().and_then(LowLevel::poll) else {
                 return any;
             };
-            let batch = ctx.poll();
+            any = true;
             let count = batch.events.len();
             for event in &batch.events {
                 dispatch::event(self, *event);
@@ -272,7 +272,6 @@ impl Home {
             for (conn, info) in &batch.infos {
                 dispatch::info(self, *conn, *info);
             }
-            any |= count + batch.infos.len() > 0;
             if let Some(ctx) = &mut self.ctx {
                 ctx.done(batch);
             }

@@ -43,10 +43,13 @@ pub fn wait(fd: c_int, out: &mut Told<'_>, time: Time, mask: Mask<'_>) -> Result
     }
     let foreign = out.len();
     let mut inner = turn(epoll);
-    if !epoll.is_named(fd) {
-        return Err(Errno::BADF);
+    if inner.members.queued() > 0 {
+        // Closed, perhaps opened anew, since it was looked up.
+        if !epoll.is_named(fd) {
+            return Err(Errno::BADF);
+        }
+        collect(&mut inner.members, out);
     }
-    collect(&mut inner.members, out);
     settle(epoll, inner);
     if looked && foreign == half && out.room() > 0 {
         epoll.look(fd, out, out.room());

@@ -185,11 +185,13 @@ impl Default for LowLevel {
 }
 
 impl LowLevel {
-    /// Takes up to [`EVENTS`] events. [`done`](Self::done) takes the room back.
-    pub fn poll(&mut self) -> Batch {
+    /// Takes up to [`EVENTS`] events, if there are any. [`done`](Self::done) takes the room back.
+    #[inline]
+    pub fn poll(&mut self) -> Option<Batch> {
         // Threads that wait let others run without the lock.
         context::take(&mut self.ctx, &mut self.batch);
-        std::mem::take(&mut self.batch)
+        let nothing = self.batch.events.is_empty() && self.batch.infos.is_empty();
+        (!nothing).then(|| std::mem::take(&mut self.batch))
     }
 
     /// Takes back the room for events.
