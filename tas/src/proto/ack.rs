@@ -271,6 +271,9 @@ impl Flow<'_> {
                 self.ext.rexmit_mode = RexmitMode::Persist;
                 self.ext.retries = 0;
                 self.ext.rexmit_timer.set(now + self.persist_pause(params));
+            } else if self.st.rx_remote_avail > 0 {
+                // The peer is there: its window is open, if only a little.
+                self.ext.retries = 0;
             }
         } else if self.ext.rexmit_mode != RexmitMode::Off {
             self.ext.rexmit_mode = RexmitMode::Off;

@@ -201,7 +201,10 @@ impl Flow<'_> {
         let room = self.st.rx_remote_avail.saturating_sub(self.st.tx_sent);
         let n = room.min(self.st.tx_avail);
         if n > 0 {
+            // Nothing was heard of the peer, so this is one more attempt.
+            let retries = self.ext.retries;
             self.send_next(n, params, now, plan);
+            self.ext.retries = retries;
             return true;
         }
         if self.st.tx_avail == 0 {

@@ -3,7 +3,7 @@
 use tas_wire::{SeqNum, TcpFlags, WindowScale};
 
 use super::tests::{Trace, init, init_timestamps, params, recv, sends};
-use super::{AppBump, BadBump, Bumped, FlowInit, State};
+use super::{AppBump, BadBump, Bumped, End, FlowInit, State};
 use crate::types::Micros;
 
 const PSH: TcpFlags = TcpFlags::PSH;
@@ -254,6 +254,22 @@ mod persist_rfc9293_3_8_6_1 {
         sends!(t, seq: 1001, len: 10);
         recv!(t, ack: 1011, window: 5000);
         sends!(t, seq: 1011, len: 1000);
+    }
+
+    /// Attempts count whether a timeout or the persist timer makes them.
+    #[test]
+    fn a_peer_that_falls_silent_behind_a_small_window_is_given_up() {
+        let mut t = Trace::new(init());
+        recv!(t, window: 10);
+        t.write(5000);
+        for _ in 0..=params().max_retries {
+            t.timer();
+            while t.host.next(t.now).is_some() {}
+            if t.host.end.is_some() {
+                break;
+            }
+        }
+        assert_eq!(t.host.end, Some(End::TimedOut));
     }
 
     #[test]
