@@ -56,7 +56,7 @@ DOCS := doc/options.md doc/counters.md share/man share/completions
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-sockets check-interpose \
 	check-options check-install check-full check-apps check-instructions instructions-baseline \
-	check-loopback loopback bench bench-veth bench-redis plots breakages
+	check-loopback loopback bench bench-veth bench-redis plots breakages fuzz fuzz-corpora
 
 all: $(PRODUCTS)
 
@@ -318,6 +318,19 @@ run-tests-full: check-full
 BREAKAGES ?=
 breakages: dpdk
 	$(CARGO) run -q $(CARGOFLAGS) -p tas-breakages -- run $(BREAKAGES)
+
+# --- Fuzzing ----------------------------------------------------------------------
+
+# libFuzzer on the targets of fuzz/, FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
+# make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS='flow frames'
+FUZZ_TARGETS ?=
+
+fuzz: dpdk
+	$(WITH_RUST) fuzz/fuzz.sh run $(FUZZ_TARGETS)
+
+# What runs have found becomes part of the committed corpora.
+fuzz-corpora: dpdk
+	$(WITH_RUST) fuzz/fuzz.sh minimize $(FUZZ_TARGETS)
 
 # --- Benchmark ------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ mod ack;
 mod ext;
 mod flow;
 mod info;
+mod invariants;
 mod liveness;
 mod path;
 mod patience;
@@ -66,6 +67,7 @@ mod transfer_tests;
 pub use ext::FlowExt;
 pub use flow::Flow;
 pub use info::FlowInfo;
+pub use invariants::Broken;
 pub use state::State;
 pub use types::{
     AppBump, BadBump, Bumped, CopyIn, End, FlowInit, FlowPlace, Keepalive, LivenessOptions, Notice,

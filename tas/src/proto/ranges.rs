@@ -3,6 +3,8 @@
 use tas_wire::{SackBlock, SackBlocks, SeqNum};
 use zerocopy::FromZeros;
 
+use super::invariants::{Broken, ensure};
+
 /// Ranges held for a flow.
 pub(super) const MAX_RANGES: usize = 32;
 
@@ -77,6 +79,19 @@ impl Ranges {
     /// One beyond the last sequence number held.
     pub(super) fn end(&self) -> Option<SeqNum> {
         self.as_slice().last().map(|range| range.end())
+    }
+
+    /// Checks what holds between any two calls.
+    pub(super) fn check(&self) -> Result<(), Broken> {
+        let held = self.as_slice();
+        ensure(
+            held.iter().all(|range| range.start().lt(range.end())),
+            "an empty range",
+        )?;
+        ensure(
+            held.is_sorted_by(|a, b| a.end().lt(b.start())),
+            "ranges touch, or are not in order",
+        )
     }
 
     /// Adds a range that is not empty.

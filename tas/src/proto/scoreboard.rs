@@ -4,6 +4,7 @@
 use tas_wire::SeqNum;
 use zerocopy::FromZeros;
 
+use super::invariants::{Broken, ensure};
 use crate::types::Micros;
 
 /// Holes kept for a flow.
@@ -364,6 +365,28 @@ impl Scoreboard {
             tail.rotate_left(1);
             self.len -= 1;
         }
+    }
+
+    /// Checks what holds between any two calls, for data outstanding from `una` to `end`.
+    pub(super) fn check(&self, una: SeqNum, end: SeqNum) -> Result<(), Broken> {
+        let mut before = una;
+        for hole in self.held() {
+            let inside = [hole.start, hole.resent, hole.tried, hole.end].map(SeqNum);
+            ensure(
+                before.le(hole.start()) && hole.start().lt(hole.end()),
+                "holes overlap, or one is empty",
+            )?;
+            ensure(
+                inside.is_sorted_by(|a, b| a.le(*b)),
+                "a hole is not in order",
+            )?;
+            before = hole.end();
+        }
+        ensure(before.le(self.edge()), "a hole beyond what is known")?;
+        ensure(
+            self.edge().le(end),
+            "something was reported before it was sent",
+        )
     }
 
     /// The numbers missing, for tests.

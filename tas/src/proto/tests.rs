@@ -1,11 +1,12 @@
 //! What the tests share: a flow with its rings and the application on top of it.
 
-use tas_abi::memif::{FLEXNIC_PL_FLOWST_RXFIN, FLEXNIC_PL_FLOWST_TXFIN, FlowSt};
+use tas_abi::memif::{FLEXNIC_PL_FLOWST_RXFIN, FlowSt};
 use tas_wire::{
     FlowTuple, Ipv4Addr, MacAddr, SackBlock, SackBlocks, SeqNum, TcpFlags, WindowScale,
 };
 
 use super::cc::CcParams;
+use super::invariants;
 use super::{
     AppBump, CopyIn, End, Flow, FlowExt, FlowInit, Received, Segment, SegmentPlan, State,
     TcpParams, TimerOutcome, TimestampInit,
@@ -277,21 +278,7 @@ impl Host {
 
     /// What holds between any two calls.
     pub(super) fn check(&self) {
-        let st = &self.st;
-        assert!(st.rx_avail <= st.rx_len);
-        assert!(st.rx_next_pos < st.rx_len && st.tx_next_pos < st.tx_len);
-        let queued = u64::from(st.tx_avail) + u64::from(st.tx_sent);
-        let closed = st.rx_base_sp & FLEXNIC_PL_FLOWST_TXFIN != 0;
-        assert!(queued <= u64::from(st.tx_len) + u64::from(closed));
-        let una = SeqNum(st.tx_next_seq) - st.tx_sent;
-        let max = SeqNum(self.ext.snd_max);
-        assert!(u64::from(max.since(una)) <= queued);
-        assert!(max.since(una) >= st.tx_sent);
-        assert_eq!(st.rx_ooo_len > 0, !self.ext.ranges.is_empty());
-        if let Some(end) = self.ext.ranges.end() {
-            assert!(SeqNum(st.rx_ooo_start).gt(SeqNum(st.rx_next_seq)));
-            assert!(end.since(SeqNum(st.rx_next_seq)) <= st.rx_avail);
-        }
+        assert_eq!(invariants::check(&self.st, &self.ext), Ok(()));
     }
 }
 

@@ -296,6 +296,12 @@ impl App {
         self.contexts[context].flush();
     }
 
+    /// How many contexts it has.
+    #[must_use]
+    pub fn contexts(&self) -> usize {
+        self.contexts.len()
+    }
+
     /// Id of a context.
     #[must_use]
     pub fn context_id(&self, context: usize) -> u16 {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use tas_shm::{Arena, EventFd, FlowSlots, OwnerId, Placed, SharedTable};
+use tas_shm::{Arena, Backing, EventFd, FlowSlots, OwnerId, Placed, SharedTable, ShmOffset};
 use tas_wire::MacAddr;
 
 use super::app::{App, Queues};
@@ -33,11 +33,16 @@ pub struct HostConf {
     pub ip: Ipv4Addr,
     /// Further options, as on the command line.
     pub options: Vec<String>,
+    /// There is a region for applications of the original's protocol.
+    pub legacy: bool,
     /// Most flows.
     pub flows: u32,
     /// Bytes of each queue between an application and the slow path; even less than the options
     /// admit.
     pub kernel_queue: u32,
+    /// Most half-open connections of a listener, beyond which there are cookies; `None`: as many
+    /// as usual.
+    pub half_open: Option<usize>,
     /// Turns of a thousand in which a core is held up, as where others use its CPU.
     pub stalls: u32,
     /// How long it is held up at most.
@@ -55,8 +60,10 @@ impl HostConf {
             queues: u16::MAX,
             ip,
             options: Vec::new(),
+            legacy: false,
             flows: 1024,
             kernel_queue: 4096,
+            half_open: None,
             stalls: 0,
             stall: Micros(0),
         }
@@ -70,15 +77,13 @@ impl HostConf {
     }
 
     fn config(&self) -> io::Result<Config> {
-        let fixed = [
-            "tas".to_owned(),
-            format!("--ip-addr={}/24", self.ip),
-            "--no-legacy".to_owned(),
-        ];
+        let fixed = ["tas".to_owned(), format!("--ip-addr={}/24", self.ip)];
+        let legacy = (!self.legacy).then(|| "--no-legacy".to_owned());
         let name = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
         let given: Vec<String> = self.options.iter().map(|option| name(option)).collect();
         let defaults = [
             "--app-shm-len=16777216",
+            "--shm-len=16777216",
             "--app-shm-total=268435456",
             "--cc=const-rate",
             "--arp-timeout=500",
@@ -88,6 +93,7 @@ impl HostConf {
         .filter(|option| !given.contains(&name(option)));
         let args = fixed
             .into_iter()
+            .chain(legacy)
             .chain(defaults.map(str::to_owned))
             .chain(self.options.iter().cloned());
         Config::parse_from(args).map_err(|exit| io::Error::other(exit.stderr))
@@ -128,6 +134,14 @@ impl Host {
         });
         let plan = ArenaPlan::new(&config);
         let arena = Arena::reserve(plan.total())?;
+        let legacy = match plan.legacy_len {
+            0 => None,
+            len => {
+                let backing = Backing::memfd("sim_legacy", len, false)?;
+                arena.map(ShmOffset(0), &backing, len)?;
+                Some(backing)
+            }
+        };
         let flows: Arc<Flows> = Arc::new(FlowSlots::private(conf.flows)?);
         let table = Arc::new(FlowTable::new(SharedTable::private(conf.flows * 2)));
         let mut tokens = flows.tokens(u32::from(cores_max) + 1).into_iter();
@@ -182,11 +196,14 @@ impl Host {
             },
             now,
         );
-        let tcp = TcpControlConfig::new(&config, port.info.mac, port.info.mtu, conf.flows);
+        let mut tcp = TcpControlConfig::new(&config, port.info.mac, port.info.mtu, conf.flows);
+        if let Some(half_open) = conf.half_open {
+            tcp.half_open = half_open;
+        }
         let mut control = Control::new(ControlParts {
             tcp: TcpControl::new(tcp, secrets(seed)),
             cores: links,
-            regions: Regions::new(Arc::clone(&arena), plan, false, None),
+            regions: Regions::new(Arc::clone(&arena), plan, false, legacy),
             flows: Arc::clone(&flows),
             token,
             table: Arc::clone(&table),

@@ -87,10 +87,13 @@ pub enum Arrival {
 }
 
 /// Where somebody knocks.
-#[derive(Clone, Copy)]
-enum Door {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// An application that gets a region of its own.
     Own,
+    /// Somebody on behalf of a child.
     Joining,
+    /// An application of the original's protocol.
     Legacy,
 }
 
@@ -98,24 +101,20 @@ enum Door {
 type Refusal = &'static str;
 
 /// The sockets on which applications come; there is one of each in a network namespace.
-pub struct Listeners {
-    own: UnixListener,
-    joining: UnixListener,
-    legacy: Option<UnixListener>,
-}
+#[derive(Default)]
+pub struct Listeners(Vec<(UnixListener, Door)>);
 
 impl Listeners {
     /// Takes the sockets' names; the original's only if it is to be served.
     pub fn bind(legacy: bool) -> Result<Listeners, ListenError> {
-        Ok(Listeners {
-            own: listen(SOCKET)?,
-            joining: listen(JOIN_SOCKET)?,
-            legacy: if legacy {
-                Some(listen(LEGACY_SOCKET)?)
-            } else {
-                None
-            },
-        })
+        let mut listeners = vec![
+            (listen(SOCKET)?, Door::Own),
+            (listen(JOIN_SOCKET)?, Door::Joining),
+        ];
+        if legacy {
+            listeners.push((listen(LEGACY_SOCKET)?, Door::Legacy));
+        }
+        Ok(Listeners(listeners))
     }
 }
 
@@ -193,15 +192,10 @@ impl Apps {
 
     /// The sockets on which applications come.
     pub fn listeners(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let Listeners {
-            own,
-            joining,
-            legacy,
-        } = &self.listeners;
-        [Some(own), Some(joining), legacy.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(AsFd::as_fd)
+        self.listeners
+            .0
+            .iter()
+            .map(|(listener, _)| listener.as_fd())
     }
 
     /// The application of a tenant.
@@ -218,12 +212,7 @@ impl Apps {
     pub fn accept(&mut self, control: &mut Control) -> Vec<Arrival> {
         let mut new = Vec::new();
         while let Some((stream, door)) = self.knock() {
-            let arrival = match door {
-                Door::Own => self.greet(stream, false, control).map(Arrival::App),
-                Door::Legacy => self.greet(stream, true, control).map(Arrival::App),
-                Door::Joining => self.listen_to(stream, control).map(Arrival::Joining),
-            };
-            match arrival {
+            match self.let_in(stream, door, control) {
                 Ok(arrival) => new.push(arrival),
                 Err(error) => log::warn!("application refused: {error}"),
             }
@@ -231,25 +220,32 @@ impl Apps {
         new
     }
 
+    /// Takes in somebody who has knocked.
+    ///
+    /// # Errors
+    /// Why it may not come in.
+    pub fn let_in(
+        &mut self,
+        stream: UnixStream,
+        door: Door,
+        control: &mut Control,
+    ) -> io::Result<Arrival> {
+        match door {
+            Door::Own => self.greet(stream, false, control).map(Arrival::App),
+            Door::Legacy => self.greet(stream, true, control).map(Arrival::App),
+            Door::Joining => self.listen_to(stream, control).map(Arrival::Joining),
+        }
+    }
+
     fn knock(&mut self) -> Option<(UnixStream, Door)> {
-        let Listeners {
-            own,
-            joining,
-            legacy,
-        } = &self.listeners;
-        let doors = [
-            (Some(own), Door::Own),
-            (Some(joining), Door::Joining),
-            (legacy.as_ref(), Door::Legacy),
-        ];
-        for (listener, door) in doors {
-            match listener.map(UnixListener::accept) {
-                Some(Ok((stream, _))) => return Some((stream, door)),
-                Some(Err(error)) if out_of_descriptors(&error) => {
+        for (listener, door) in &self.listeners.0 {
+            match listener.accept() {
+                Ok((stream, _)) => return Some((stream, *door)),
+                Err(error) if out_of_descriptors(&error) => {
                     // Whoever knocks would be announced again at once, for ever: the spare
                     // descriptor serves to let it in and send it away.
                     drop(self.spare.take());
-                    let refused = listener.map(UnixListener::accept);
+                    let refused = listener.accept();
                     log::warn!("application refused: {error}");
                     drop(refused);
                     self.spare = spare();

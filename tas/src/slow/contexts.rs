@@ -134,7 +134,9 @@ impl Context {
 }
 
 /// All contexts, by id.
+#[derive(Default)]
 pub struct Contexts {
+    /// As many as were in use at a time.
     slots: Vec<Option<Context>>,
     count: usize,
     /// Where to look for a free id: ids are reused as late as possible.
@@ -145,18 +147,6 @@ pub struct Contexts {
     turn: usize,
 }
 
-impl Default for Contexts {
-    fn default() -> Self {
-        Contexts {
-            slots: (0..CONTEXTS_MAX).map(|_| None).collect(),
-            count: 0,
-            next: 0,
-            used: 0,
-            turn: 0,
-        }
-    }
-}
-
 impl Contexts {
     /// Takes a context in; `None`: every id is taken.
     pub fn add(&mut self, context: Context) -> Option<ContextId> {
@@ -165,7 +155,10 @@ impl Contexts {
         let free = (0..CONTEXTS_MAX)
             .map(|step| (self.next + step) % CONTEXTS_MAX)
             .filter(|index| *index < limit)
-            .find(|index| self.slots.get(*index).is_some_and(Option::is_none))?;
+            .find(|index| self.slots.get(*index).is_none_or(Option::is_none))?;
+        if free >= self.slots.len() {
+            self.slots.resize_with(free + 1, || None);
+        }
         *self.slots.get_mut(free)? = Some(context);
         self.count += 1;
         self.next = (free + 1) % limit;

@@ -28,15 +28,13 @@ use tas_shm::sigbus::SigbusGuard;
 use tas_shm::{Placed, SleepSign, TscClock, Waker, Yielder};
 
 pub use access::Access;
-pub use apps::{ListenError, Listeners, Offer};
+pub use apps::{Apps, Arrival, Door, JoiningId, ListenError, Listeners, Offer};
 pub use control::{Control, ControlParts};
 pub use effects::CoreLink;
 pub use regions::Regions;
 pub use scale::{Scaler, ScalerParts};
 pub use stats::Statistics;
 pub use tenants::{Newcomer, QueueConf, TENANTS_MAX, Tenants};
-
-use apps::{Apps, Arrival, JoiningId};
 
 use crate::fast::counters::CoreCounters;
 use crate::memory::PollCycles;

@@ -10,9 +10,6 @@ use crate::types::{ContextId, FlowId, TenantId};
 
 /// Longest backlog.
 const MAX_BACKLOG: u32 = 4096;
-/// Most half-open connections of a listener; beyond it, SYNs are answered by cookies (RFC 4987
-/// §3.6).
-const MAX_HALF_OPEN: usize = 16_384;
 /// Most accept requests of a listener.
 const MAX_ACCEPTS: usize = 65536;
 /// Most listeners.
@@ -160,11 +157,6 @@ impl Listener {
         }
         self.accepts.push_back(accept);
         true
-    }
-
-    /// So many connections are half-open that no more are remembered.
-    pub(super) fn is_flooded(&self) -> bool {
-        self.half_open.len() >= MAX_HALF_OPEN
     }
 }
 

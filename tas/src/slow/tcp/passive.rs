@@ -259,7 +259,8 @@ impl TcpControl {
         let Some(listener) = self.listeners.get(id) else {
             return;
         };
-        let (rx_len, flooded) = (listener.lens.rx, listener.is_flooded());
+        let rx_len = listener.lens.rx;
+        let flooded = listener.half_open.len() >= self.cfg.half_open;
         let now = w.now();
         let offer = self.offer_above(&tuple, rx_len, previous, now);
         if flooded {

@@ -202,6 +202,7 @@ pub(super) fn config() -> TcpControlConfig {
         arp_timeout_max: Micros(4_000),
         path_mtu_min: 552,
         ecn: true,
+        half_open: 16_384,
     }
 }
 

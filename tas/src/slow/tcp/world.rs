@@ -11,6 +11,8 @@ use crate::link::ToFast;
 use crate::proto::cc::CcParams;
 use crate::types::{ContextId, CoreId, FlowGroup, FlowId, Micros, TenantId};
 
+/// Most half-open connections of a listener.
+const MAX_HALF_OPEN: usize = 16_384;
 /// Buffers begin and end on cache lines.
 const BUFFER_UNIT: u32 = 64;
 
@@ -231,6 +233,9 @@ pub struct TcpControlConfig {
     pub ecn: bool,
     /// Least path MTU that reports of routers are believed, bytes.
     pub path_mtu_min: u16,
+    /// Most half-open connections of a listener; beyond it, SYNs are answered by cookies (RFC 4987
+    /// §3.6).
+    pub half_open: usize,
 }
 
 impl TcpControlConfig {
@@ -258,6 +263,7 @@ impl TcpControlConfig {
             arp_timeout_max: Micros(config.arp.timeout_max_us.into()),
             ecn: CcParams::new(&config.cc, tcp).ecn(),
             path_mtu_min: tcp.path_mtu_min,
+            half_open: MAX_HALF_OPEN,
         }
     }
 
