@@ -94,8 +94,11 @@ endef
 lib/libtas.so: rust lib/tas/libtas.map
 	$(call link,$(RELEASE)/libtas_ll.a,lib/tas/libtas.map)
 
-lib/libtas_sockets.so: rust lib/sockets/libtas_sockets.map
-	$(call link,$(RELEASE)/libtas_sockets.a,lib/sockets/libtas_sockets.map)
+# Handlers of signals wait while their thread is inside: sigaction and its like
+# are this library's, too.
+SOCKETS_MAP := lib/sockets/libtas_sockets.map
+lib/libtas_sockets.so: rust $(SOCKETS_MAP) lib/interpose/names.sh
+	$(call link,$(RELEASE)/libtas_sockets.a,$(SOCKETS_MAP),$$(lib/interpose/names.sh $(SOCKETS_MAP) export | sed 's/^/-Wl$(COMMA)/'))
 
 # In this library's archive the interposed names are renamed, so that none of
 # its own calls can reach them: lib/interpose/names.sh.

@@ -18,8 +18,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{
-    FILE, epoll_event, fd_set, iovec, mmsghdr, msghdr, nfds_t, off_t, pollfd, sigset_t, size_t,
-    sockaddr, socklen_t, ssize_t, timespec, timeval,
+    FILE, epoll_event, fd_set, iovec, mmsghdr, msghdr, nfds_t, off_t, pollfd,
+    sigaction as sigaction_t, sighandler_t, sigset_t, size_t, sockaddr, socklen_t, ssize_t,
+    timespec, timeval,
 };
 
 use crate::raw::raw;
@@ -232,6 +233,22 @@ real! {
     __ppoll_chk(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t,
         size: size_t) -> c_int =
         checked(fits(count, size), || ppoll(fds, count, timeout, mask));
+
+    // Signals, for which the kernel would want more than the program gives.
+    sigaction(number: c_int, action: *const sigaction_t, old: *mut sigaction_t) -> c_int =
+        late!(sigaction(number, action, old), -1);
+    signal(number: c_int, handler: sighandler_t) -> sighandler_t =
+        late!(signal(number, handler), libc::SIG_ERR);
+    bsd_signal(number: c_int, handler: sighandler_t) -> sighandler_t =
+        late!(bsd_signal(number, handler), libc::SIG_ERR);
+    ssignal(number: c_int, handler: sighandler_t) -> sighandler_t =
+        late!(ssignal(number, handler), libc::SIG_ERR);
+    sysv_signal(number: c_int, handler: sighandler_t) -> sighandler_t =
+        late!(sysv_signal(number, handler), libc::SIG_ERR);
+    __sysv_signal(number: c_int, handler: sighandler_t) -> sighandler_t =
+        late!(__sysv_signal(number, handler), libc::SIG_ERR);
+    sigset(number: c_int, handler: sighandler_t) -> sighandler_t =
+        late!(sigset(number, handler), libc::SIG_ERR);
 
     // Streams, which the kernel does not know. They need memory anyway, so they
     // may look for the C library's functions themselves.

@@ -13,6 +13,9 @@ pub(crate) use create::owns_tables;
 /// not, an epoll, or one that the library keeps for itself. Two loads.
 pub(crate) use table::is_ours;
 pub(crate) use table::{all, any, is_protected};
+/// Runs what must not be disturbed by handlers of signals, nor by the end of the
+/// thread.
+pub(crate) use tas_sockets::ffi::call::undisturbed;
 pub(crate) use tas_sockets::ffi::calls::{
     tas_accept, tas_accept4, tas_bind, tas_close, tas_connect, tas_dup, tas_dup2, tas_dup3,
     tas_getpeername, tas_getsockname, tas_listen, tas_shutdown, tas_socket,

@@ -14,6 +14,7 @@ use tas_ll::service;
 use tas_shm::{BiasedGuard, BiasedMutex};
 
 use crate::ffi::cell::{EVENTS, LowLevel, Token};
+use crate::ffi::{call, cancel};
 use crate::regain::{self, Lost};
 use crate::socket::{SOCKETS, Socket, State};
 use crate::{Result, dispatch, epoll, exit, table};
@@ -78,7 +79,7 @@ struct Mine(Cell<Option<HomeId>>);
 impl Drop for Mine {
     fn drop(&mut self) {
         if let Some(place) = self.0.get().and_then(place) {
-            place.home.disown();
+            call::inside(|| place.home.disown());
             place.threads.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -137,8 +138,8 @@ pub fn event_of(id: HomeId) -> Option<i32> {
 pub fn attach() -> Result<()> {
     let mut attached = lock_attach();
     if !*attached {
-        service::init().map_err(errno)?;
-        service::declare_sockets().map_err(errno)?;
+        cancel::disabled(|| service::init().and_then(|()| service::declare_sockets()))
+            .map_err(errno)?;
         *attached = true;
         protect();
         exit::prepare();
@@ -206,7 +207,7 @@ impl Home {
         if self.ctx.is_none() {
             attach()?;
             let mut ctx = LowLevel::default();
-            service::create_context(&mut ctx).map_err(|_| Errno::NOBUFS)?;
+            cancel::disabled(|| service::create_context(&mut ctx)).map_err(|_| Errno::NOBUFS)?;
             if let Some(place) = place(id) {
                 place.event.store(ctx.evfd, Ordering::Relaxed);
             }

@@ -1,11 +1,14 @@
 //! The C interface, and the only unsafe code of the crate.
 
 pub mod address;
+pub mod call;
 pub mod calls;
+pub mod cancel;
 pub mod cell;
 mod compat;
 pub mod data;
 pub mod events;
+mod handlers;
 pub mod hooks;
 pub mod kernel;
 pub mod messages;
@@ -16,27 +19,4 @@ pub mod signals;
 pub mod transfer;
 pub mod user;
 
-use std::ffi::c_int;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use rustix::io::Errno;
-
-use crate::Result;
-
-/// Runs a call: its failure becomes -1 and errno, and no panic reaches C.
-#[inline]
-fn guard<T: From<i8>>(call: impl FnOnce() -> Result<T>) -> T {
-    let errno = match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => return value,
-        Ok(Err(errno)) => errno,
-        Err(_) => Errno::IO,
-    };
-    raw::set_errno(errno);
-    T::from(-1)
-}
-
-/// A call without a result.
-#[inline]
-fn done(call: impl FnOnce() -> Result<()>) -> c_int {
-    guard(|| call().map(|()| 0))
-}
+use call::{done, guard, waiting, waiting_done};

@@ -26,7 +26,7 @@ pub fn note(socket: &'static Socket) -> bool {
 
 fn start() -> bool {
     // Signals are for the program's own threads.
-    let _held = signals::Held::new(None);
+    let _held = signals::hold_for_thread();
     let name = String::from("tas-uncork");
     let started = thread::Builder::new().name(name).spawn(run).is_ok();
     if !started {

@@ -74,14 +74,14 @@ pub fn run<T>(
         Until::Time(_) => OnSignal::Interrupt,
         _ => on_signal,
     };
-    let wait = Wait::new(until, on_signal)?;
+    let wait = Wait::new(until, on_signal, None)?;
     wait_for(fd, locked, wait, attempt)
 }
 
 fn wait_for<T>(
     fd: c_int,
     mut locked: Locked,
-    mut wait: Wait<'_>,
+    mut wait: Wait,
     mut attempt: impl FnMut(&mut Locked) -> Result<Try<T>>,
 ) -> Result<T> {
     let socket = locked.socket();
@@ -128,8 +128,6 @@ fn wait_for<T>(
     if let Some(at) = waiters.iter().position(|w| std::ptr::eq(*w, waiter)) {
         waiters.swap_remove(at);
     }
-    // Before the end of the wait: handlers that run then may use the socket.
-    drop(locked);
     outcome
 }
 

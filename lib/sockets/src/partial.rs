@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::Result;
 use crate::engine::Locked;
+use crate::ffi::call::RESTART;
 use crate::operation::{self, Try};
 use crate::options::Options;
 use crate::wait::{OnSignal, Until};
@@ -95,5 +96,5 @@ pub fn transfer(
 
 /// Whether a call has failed because it did not want to wait longer.
 pub fn gave_up(error: Errno) -> bool {
-    matches!(error, Errno::AGAIN | Errno::INTR)
+    matches!(error, Errno::AGAIN | Errno::INTR | RESTART)
 }

@@ -41,7 +41,7 @@ pub fn any_ours(fds: &[pollfd]) -> bool {
 ///
 /// # Errors
 /// As ppoll(2).
-pub fn poll(fds: &mut [pollfd], until: Until, mask: Mask<'_>) -> Result<usize> {
+pub fn poll(fds: &mut [pollfd], until: Until, mask: Mask) -> Result<usize> {
     // A thread that is about to end makes new ones.
     let mut lists = LISTS.try_with(Cell::take).unwrap_or_default();
     let polled = Poll {
@@ -62,7 +62,7 @@ struct Poll<'a> {
 }
 
 impl Poll<'_> {
-    fn run(mut self, until: Until, mask: Mask<'_>) -> Result<usize> {
+    fn run(mut self, until: Until, mask: Mask) -> Result<usize> {
         self.prepare();
         self.look();
         self.ask_kernel();
@@ -71,7 +71,7 @@ impl Poll<'_> {
         if count > 0 || (at_once && mask.set().is_none()) {
             return Ok(count);
         }
-        let mut wait = Wait::new(until, OnSignal::Interrupt)?.with_mask(mask.set());
+        let mut wait = Wait::new(until, OnSignal::Interrupt, mask.set())?;
         self.watch(wait.waiter());
         let outcome = self.wait(&mut wait);
         self.unwatch(wait.waiter());
@@ -90,7 +90,7 @@ impl Poll<'_> {
     }
 
     /// Steps of waiting, until one is ready or the time is over.
-    fn wait(&mut self, wait: &mut Wait<'_>) -> Result<usize> {
+    fn wait(&mut self, wait: &mut Wait) -> Result<usize> {
         loop {
             let homes = self.look();
             let count = self.count();

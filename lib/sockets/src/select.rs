@@ -119,7 +119,7 @@ impl Sets<'_> {
 ///
 /// # Errors
 /// As pselect(2).
-pub fn select(count: usize, mut sets: Sets<'_>, until: Until, mask: Mask<'_>) -> Result<usize> {
+pub fn select(count: usize, mut sets: Sets<'_>, until: Until, mask: Mask) -> Result<usize> {
     // A thread that is about to end makes a new one.
     let mut entries = ENTRIES.try_with(Cell::take).unwrap_or_default();
     entries.clear();

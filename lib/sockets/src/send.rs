@@ -7,7 +7,7 @@ use tas_abi::ll::{FlextcpConnection, FlextcpContext};
 use tas_ll::{ConnRef, calls, conn, context};
 
 use crate::engine::{self, Locked};
-use crate::ffi::signals;
+use crate::ffi::call;
 use crate::ffi::user::Iov;
 use crate::fork::Claimed;
 use crate::partial::{self, Patience, Step};
@@ -88,7 +88,7 @@ pub fn send(fd: c_int, mut source: impl Source, how: How) -> Result<usize> {
         |_, sent| sent >= all,
     );
     if sent == Err(Errno::PIPE) && !how.no_signal {
-        signals::broken_pipe();
+        call::break_pipe();
     }
     sent
 }

@@ -11,20 +11,16 @@ use tas_ll::service;
 use tas_shm::rdtsc;
 
 use crate::engine::{self, HomeId};
-use crate::ffi::signals::{self, Held};
+use crate::ffi::cancel;
+use crate::ffi::signals::{self, SignalSet};
 use crate::pool::Pool;
 use crate::{Result, sys};
 
 /// Steps before others may have the CPU: what comes back to back is waited for.
 const PATIENCE: u32 = 3;
-/// Steps of a wait before signals are held back, a matter of microseconds.
-const UNHELD_STEPS: u32 = 64;
-/// Cycles of the time stamp counter before they are, if steps take longer than
-/// that since others have the CPU.
-const UNHELD: u64 = 50_000;
 /// Cycles of the time stamp counter, some tens of microseconds, between two
-/// looks at the kernel's descriptors. Not a number of steps: each may let
-/// others have the CPU for milliseconds.
+/// looks at the kernel's descriptors and at signals. Not a number of steps: each
+/// may let others have the CPU for milliseconds.
 pub const UNASKED: u64 = 100_000;
 
 /// All waiters.
@@ -166,21 +162,16 @@ impl Until {
     }
 }
 
-/// A wait of one call: the thread polls first, later sleeps.
-pub struct Wait<'a> {
+/// A wait of one call: the thread polls first, later sleeps. Handlers of signals
+/// do not run in it.
+pub struct Wait {
     waiter: &'static Waiter,
     /// When it ends at the latest.
     until: Until,
     on_signal: OnSignal,
-    /// The signal mask while it lasts, instead of the thread's.
-    mask: Option<&'a libc::sigset_t>,
     steps: u32,
-    /// When it began, by the time stamp counter.
-    begun: u64,
-    /// When the kernel's descriptors were looked at, by the time stamp counter.
+    /// When the kernel was asked, by the time stamp counter.
     asked: u64,
-    /// Signals are held back once the wait has lasted.
-    held: Option<Held>,
 }
 
 /// How a step of waiting ended.
@@ -192,34 +183,25 @@ pub enum Woke {
     Descriptor,
 }
 
-impl<'a> Wait<'a> {
-    /// Begins a wait.
+impl Wait {
+    /// Begins a wait. `mask` is the signal mask while it lasts, instead of the
+    /// thread's, as `ppoll` and its like have one.
     ///
     /// # Errors
     /// `ENOMEM` when the thread is about to end.
-    pub fn new(until: Until, on_signal: OnSignal) -> Result<Wait<'a>> {
-        let begun = rdtsc();
-        Ok(Wait {
-            waiter: waiter()?,
-            until,
-            on_signal,
-            mask: None,
-            steps: 0,
-            begun,
-            asked: begun,
-            held: None,
-        })
-    }
-
-    /// With a signal mask of its own, as `ppoll` and its like have.
-    #[must_use]
-    pub fn with_mask(mut self, mask: Option<&'a libc::sigset_t>) -> Wait<'a> {
-        self.mask = mask;
+    pub fn new(until: Until, on_signal: OnSignal, mask: Option<SignalSet>) -> Result<Wait> {
+        let waiter = waiter()?;
         if mask.is_some() {
             // Even a call that does not wait lets signals in (pselect(2)).
-            self.held = Some(Held::new(mask));
+            signals::hold(mask);
         }
-        self
+        Ok(Wait {
+            waiter,
+            until,
+            on_signal,
+            steps: 0,
+            asked: rdtsc(),
+        })
     }
 
     /// What others tell when something changes. Register it before [`step`](Self::step).
@@ -235,21 +217,20 @@ impl<'a> Wait<'a> {
     /// `fds` are descriptors of the kernel's, as poll(2) takes them.
     ///
     /// # Errors
-    /// `ETIME` when the time is over, `EINTR` for a signal, `ECONNRESET` when the
-    /// service is gone.
+    /// `ETIME` when the time is over, `EINTR` or [`RESTART`] for a signal,
+    /// `ECANCELED` when the thread ends, `ECONNRESET` when the service is gone.
+    ///
+    /// [`RESTART`]: crate::ffi::call::RESTART
     pub fn step(&mut self, homes: &[HomeId], fds: &mut [libc::pollfd]) -> Result<Woke> {
+        if signals::has_deferred() {
+            signals::hold(None);
+            signals::check(self.on_signal)?;
+        }
         if self.until.passed() {
-            return match &self.held {
-                Some(held) if held.interrupted(self.on_signal) => Err(Errno::INTR),
-                _ => Err(Errno::TIME),
-            };
+            signals::check(self.on_signal)?;
+            return Err(Errno::TIME);
         }
         self.steps = self.steps.saturating_add(1);
-        if self.held.is_none() && self.has_lasted() {
-            // A signal before this is as good as one before the call.
-            self.held = Some(Held::new(self.mask));
-            return Ok(Woke::Look);
-        }
         for home in homes {
             match engine::may_sleep(*home) {
                 Ok(()) => {}
@@ -260,33 +241,31 @@ impl<'a> Wait<'a> {
         self.sleep(homes, fds)
     }
 
-    /// It is time to hold signals back.
-    fn has_lasted(&self) -> bool {
-        self.steps > UNHELD_STEPS || rdtsc().wrapping_sub(self.begun) > UNHELD
-    }
-
-    /// Without sleeping. A look at the kernel's descriptors costs as much as
+    /// Without sleeping. A look at what the kernel has to tell costs as much as
     /// many polls of a context.
     fn look(&mut self, fds: &mut [libc::pollfd]) -> Result<Woke> {
         if self.steps > PATIENCE {
             tas_ll::wait::let_others_run();
         }
-        if fds.is_empty() || rdtsc().wrapping_sub(self.asked) < UNASKED {
+        if rdtsc().wrapping_sub(self.asked) < UNASKED {
             return Ok(Woke::Look);
         }
         self.asked = rdtsc();
-        if sys::poll_now(fds) {
+        if !signals::are_noticed() {
+            // A signal before this is as good as one before the call.
+            signals::hold(None);
+        }
+        signals::check(self.on_signal)?;
+        cancel::check()?;
+        if !fds.is_empty() && sys::poll_now(fds) {
             return Ok(Woke::Descriptor);
         }
         Ok(Woke::Look)
     }
 
     fn sleep(&mut self, homes: &[HomeId], fds: &mut [libc::pollfd]) -> Result<Woke> {
-        let mask = self.mask;
-        let held = self.held.get_or_insert_with(|| Held::new(mask));
-        if held.interrupted(self.on_signal) {
-            return Err(Errno::INTR);
-        }
+        signals::hold(None);
+        signals::check(self.on_signal)?;
         let own = self.waiter.event()?;
         let state = &self.waiter.state;
         if state
@@ -308,13 +287,14 @@ impl<'a> Wait<'a> {
         }
         let most = homes.iter().filter_map(|home| engine::longest_sleep(*home));
         let left = self.until.left().into_iter().chain(most).min();
-        signals::sleep(&mut all, left, held);
+        let slept = signals::sleep(&mut all, left);
         for home in homes {
             engine::wake_up(*home);
         }
         if state.swap(AWAKE, Ordering::AcqRel) == TOLD {
             sys::drain_event(own);
         }
+        slept?;
         let ended = libc::POLLHUP | libc::POLLERR | libc::POLLRDHUP;
         let socket = all.get(fds.len() + 1);
         if socket.is_some_and(|socket| socket.revents & ended != 0) {
@@ -328,8 +308,8 @@ impl<'a> Wait<'a> {
                 woke = Woke::Descriptor;
             }
         }
-        if woke == Woke::Look && held.interrupted(self.on_signal) {
-            return Err(Errno::INTR);
+        if woke == Woke::Look {
+            signals::check(self.on_signal)?;
         }
         Ok(woke)
     }

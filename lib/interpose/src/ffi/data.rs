@@ -6,7 +6,7 @@ use std::ptr;
 use libc::{iovec, mmsghdr, msghdr, off_t, size_t, sockaddr, socklen_t, ssize_t, timespec};
 
 use super::entry::{by_descriptor, is_stale};
-use super::{socket, uncancelled};
+use super::socket;
 use crate::{real, sockets};
 
 /// The kernel takes no more messages than this in one call.
@@ -16,16 +16,16 @@ const MOST_MESSAGES: c_uint = 1024;
 const NO_OFFSET: off_t = -1;
 
 by_descriptor! {
-    read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t => blocking tas_read;
-    readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t => blocking tas_readv;
-    recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t => blocking tas_recv;
+    read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t => tas_read;
+    readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t => tas_readv;
+    recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t => tas_recv;
     recvfrom(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int, from: *mut sockaddr,
-        from_len: *mut socklen_t) -> ssize_t => blocking tas_recvfrom;
-    recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t => blocking tas_recvmsg;
-    write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t => blocking tas_write;
-    writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t => blocking tas_writev;
+        from_len: *mut socklen_t) -> ssize_t => tas_recvfrom;
+    recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t => tas_recvmsg;
+    write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t => tas_write;
+    writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t => tas_writev;
     send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t
-        => blocking tas_send;
+        => tas_send;
 }
 
 /// # Safety
@@ -45,7 +45,7 @@ pub(super) unsafe extern "C-unwind" fn sendto(
             if flags & libc::MSG_FASTOPEN != 0 {
                 socket::settle_for_peer(fd, to, to_len);
             }
-            let sent = uncancelled(|| sockets::tas_sendto(fd, buf, len, flags, to, to_len));
+            let sent = sockets::tas_sendto(fd, buf, len, flags, to, to_len);
             if sent != -1 || !is_stale(fd) {
                 return sent;
             }
@@ -70,7 +70,7 @@ pub(super) unsafe extern "C-unwind" fn sendmsg(
             {
                 socket::settle_for_peer(fd, msg.msg_name.cast(), msg.msg_namelen);
             }
-            let sent = uncancelled(|| sockets::tas_sendmsg(fd, msg, flags));
+            let sent = sockets::tas_sendmsg(fd, msg, flags);
             if sent != -1 || !is_stale(fd) {
                 return sent;
             }

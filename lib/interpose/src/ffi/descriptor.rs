@@ -9,11 +9,12 @@
 use std::ffi::{c_int, c_uint, c_ulong};
 
 use super::entry::by_descriptor;
+use crate::sockets::undisturbed;
 use crate::{real, sockets};
 
 by_descriptor! {
-    close(fd: c_int) -> c_int => blocking tas_close;
-    dup(fd: c_int) -> c_int => prompt tas_dup;
+    close(fd: c_int) -> c_int => tas_close;
+    dup(fd: c_int) -> c_int => tas_dup;
 }
 
 /// # Safety
@@ -55,8 +56,10 @@ pub(super) unsafe extern "C-unwind" fn close_range(
         // Marking descriptors is for the kernel, as nothing else changes.
         match flags as c_uint & libc::CLOSE_RANGE_CLOEXEC != 0 || first > last {
             true => real::close_range(first, last, flags),
-            false => close_all(first, last, |first, last| {
-                real::close_range(first, last, flags)
+            false => undisturbed(|| {
+                close_all(first, last, |first, last| {
+                    real::close_range(first, last, flags)
+                })
             }),
         }
     }
@@ -69,12 +72,14 @@ unsafe extern "C-unwind" fn closefrom(first: c_int) {
     let first = first.max(0) as c_uint;
     // SAFETY: the caller's promise.
     unsafe {
-        close_all(first, c_uint::MAX, |first, last| match last {
-            c_uint::MAX => {
-                real::closefrom(first as c_int);
-                0
-            }
-            _ => real::close_range(first, last, 0),
+        undisturbed(|| {
+            close_all(first, c_uint::MAX, |first, last| match last {
+                c_uint::MAX => {
+                    real::closefrom(first as c_int);
+                    0
+                }
+                _ => real::close_range(first, last, 0),
+            })
         });
     }
 }

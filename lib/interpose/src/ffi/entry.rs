@@ -12,10 +12,10 @@ pub(super) fn is_stale(fd: c_int) -> bool {
 }
 
 /// Declares interposed functions whose first argument is the descriptor, with
-/// the function for sockets of ours. Those after `blocking` may sleep.
+/// the function for sockets of ours.
 macro_rules! by_descriptor {
     ($($name:ident ( $fd:ident: c_int $(, $arg:ident: $kind:ty)* ) -> $result:ty
-        => $how:ident $ours:ident;)*) => {
+        => $ours:ident;)*) => {
         $(
             /// # Safety
             /// As for the function in C.
@@ -26,9 +26,7 @@ macro_rules! by_descriptor {
                 // SAFETY: the caller's promise.
                 unsafe {
                     if $crate::sockets::is_ours($fd) {
-                        let result = $crate::ffi::entry::$how(move || {
-                            $crate::sockets::$ours($fd $(, $arg)*)
-                        });
+                        let result = $crate::sockets::$ours($fd $(, $arg)*);
                         if result != -1 || !$crate::ffi::entry::is_stale($fd) {
                             return result;
                         }
@@ -41,10 +39,3 @@ macro_rules! by_descriptor {
 }
 
 pub(super) use by_descriptor;
-
-/// A call that never sleeps.
-pub(super) fn prompt<R>(call: impl FnOnce() -> R) -> R {
-    call()
-}
-
-pub(super) use super::uncancelled as blocking;

@@ -6,24 +6,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use libc::{sa_family_t, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
 
 use super::entry::{by_descriptor, is_stale};
-use super::uncancelled;
 use crate::policy::Owner;
-use crate::sockets::in_reach;
+use crate::sockets::{in_reach, undisturbed};
 use crate::{real, sockets, state};
 
 by_descriptor! {
-    accept(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int => blocking tas_accept;
+    accept(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int => tas_accept;
     accept4(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t, flags: c_int) -> c_int
-        => blocking tas_accept4;
-    shutdown(fd: c_int, how: c_int) -> c_int => prompt tas_shutdown;
+        => tas_accept4;
+    shutdown(fd: c_int, how: c_int) -> c_int => tas_shutdown;
     getsockname(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int
-        => prompt tas_getsockname;
+        => tas_getsockname;
     getpeername(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int
-        => prompt tas_getpeername;
+        => tas_getpeername;
     getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, len: *mut socklen_t)
-        -> c_int => prompt tas_getsockopt;
+        -> c_int => tas_getsockopt;
     setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, len: socklen_t)
-        -> c_int => prompt tas_setsockopt;
+        -> c_int => tas_setsockopt;
 }
 
 /// Flags among a socket's type.
@@ -41,7 +40,7 @@ pub(super) unsafe extern "C-unwind" fn socket(
     let tcp = kind & !TYPE_FLAGS == libc::SOCK_STREAM && matches!(protocol, 0 | libc::IPPROTO_TCP);
     // SAFETY: no pointers.
     unsafe {
-        match internet && tcp && state::may_have_sockets() {
+        match internet && tcp && undisturbed(state::may_have_sockets) {
             true => sockets::tas_socket(domain, kind, protocol),
             false => real::socket(domain, kind, protocol),
         }
@@ -59,14 +58,11 @@ pub(super) unsafe extern "C-unwind" fn bind(
     // SAFETY: the caller's promise.
     unsafe {
         if sockets::is_ours(fd) {
-            if sockets::is_undecided(fd)
-                && let Some(local) = address(addr, len)
-                && state::on_bind(local, only_v6(fd)) == Owner::Kernel
-            {
+            if undisturbed(|| is_kernels(fd, address(addr, len))) {
                 let result = real::bind(fd, addr, len);
                 // One without a name may still become TAS's.
                 if result == 0 {
-                    sockets::release(fd);
+                    undisturbed(|| sockets::release(fd));
                 }
                 return result;
             }
@@ -79,6 +75,13 @@ pub(super) unsafe extern "C-unwind" fn bind(
     }
 }
 
+/// Whether an undecided socket that is about to be bound to `local` becomes the
+/// kernel's.
+fn is_kernels(fd: c_int, local: Option<SocketAddr>) -> bool {
+    sockets::is_undecided(fd)
+        && local.is_some_and(|local| state::on_bind(local, only_v6(fd)) == Owner::Kernel)
+}
+
 /// # Safety
 /// As for the function in C.
 #[unsafe(export_name = "tas_interpose_listen")]
@@ -86,11 +89,7 @@ pub(super) unsafe extern "C-unwind" fn listen(fd: c_int, backlog: c_int) -> c_in
     // SAFETY: the caller's promise.
     unsafe {
         if sockets::is_ours(fd) {
-            if sockets::is_undecided(fd)
-                && let Some(local) = local_address(fd)
-            {
-                settle(fd, state::on_listen(local, only_v6(fd)));
-            }
+            undisturbed(|| settle_for_clients(fd));
             let result = sockets::tas_listen(fd, backlog);
             if result != -1 || !is_stale(fd) {
                 return result;
@@ -112,12 +111,21 @@ pub(super) unsafe extern "C-unwind" fn connect(
     unsafe {
         if sockets::is_ours(fd) {
             settle_for_peer(fd, addr, len);
-            let result = uncancelled(|| sockets::tas_connect(fd, addr, len));
+            let result = sockets::tas_connect(fd, addr, len);
             if result != -1 || !is_stale(fd) {
                 return result;
             }
         }
         real::connect(fd, addr, len)
+    }
+}
+
+/// Decides whose an undecided socket is that is about to listen.
+fn settle_for_clients(fd: c_int) {
+    if sockets::is_undecided(fd)
+        && let Some(local) = local_address(fd)
+    {
+        settle(fd, state::on_listen(local, only_v6(fd)));
     }
 }
 
@@ -127,13 +135,15 @@ pub(super) unsafe extern "C-unwind" fn connect(
 /// # Safety
 /// `addr` is null or points to `len` bytes.
 pub(super) unsafe fn settle_for_peer(fd: c_int, addr: *const sockaddr, len: socklen_t) {
-    if !sockets::is_undecided(fd) {
-        return;
-    }
-    // SAFETY: the caller's promise.
-    if let Some(peer) = unsafe { address(addr, len) } {
-        settle(fd, state::on_connect(peer, only_v6(fd)));
-    }
+    undisturbed(|| {
+        if !sockets::is_undecided(fd) {
+            return;
+        }
+        // SAFETY: the caller's promise.
+        if let Some(peer) = unsafe { address(addr, len) } {
+            settle(fd, state::on_connect(peer, only_v6(fd)));
+        }
+    });
 }
 
 fn settle(fd: c_int, owner: Owner) {

@@ -1,12 +1,13 @@
 //! Moving data between two descriptors.
 
+use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_uint, c_void};
 
 use libc::{off_t, size_t, ssize_t};
 
-use super::{data, uncancelled};
+use super::data;
 use crate::real::{self, errno, set_errno};
-use crate::sockets;
+use crate::sockets::{self, undisturbed};
 
 /// Bytes that `splice` moves in one call at most: what a pipe holds by default.
 const PIECE: usize = 64 * 1024;
@@ -24,7 +25,7 @@ pub(super) unsafe extern "C-unwind" fn sendfile(
     // the kernel says so for the descriptors of ours.
     unsafe {
         match sockets::is_ours(out) {
-            true => uncancelled(|| sockets::tas_sendfile(out, from, offset, len)),
+            true => sockets::tas_sendfile(out, from, offset, len),
             false => real::sendfile(out, from, offset, len),
         }
     }
@@ -126,25 +127,36 @@ fn await_pipe(pipe: c_int, events: i16, nonblock: bool) -> Result<(), ssize_t> {
     }
 }
 
+/// The calling thread's room for a piece. It is the thread's and not a call's:
+/// while a call waits, its thread may be cancelled, which must find nothing
+/// to clean up in the functions here.
+fn room() -> *mut c_void {
+    thread_local! {
+        static ROOM: UnsafeCell<Vec<u8>> = UnsafeCell::new(vec![0; PIECE]);
+    }
+    // SAFETY: nobody keeps a reference to it.
+    ROOM.with(|room| unsafe { (*room.get()).as_mut_ptr() })
+        .cast()
+}
+
 /// Looks at what has been received, writes as much as the pipe takes, and only
 /// then takes it: nothing is lost when the pipe takes less.
 fn to_pipe(from: c_int, pipe: c_int, len: usize, nonblock: bool) -> ssize_t {
     if let Err(failure) = await_pipe(pipe, libc::POLLOUT, nonblock) {
         return failure;
     }
-    let mut piece = vec![0u8; len.min(PIECE)];
-    let place = piece.as_mut_ptr().cast::<c_void>();
+    let place = room();
     // SAFETY: a live buffer and at most its length.
     unsafe {
-        let seen = data::recv(from, place, piece.len(), libc::MSG_PEEK);
+        let seen = data::recv(from, place, len.min(PIECE), libc::MSG_PEEK);
         if seen <= 0 {
             return seen;
         }
-        let written = pass_to(pipe, piece.get(..seen as usize).unwrap_or(&piece));
+        let written = undisturbed(|| pass_to(pipe, place, seen as usize));
         if written <= 0 {
             return written;
         }
-        data::recv(from, place, written as usize, libc::MSG_DONTWAIT)
+        undisturbed(|| data::recv(from, place, written as usize, libc::MSG_DONTWAIT))
     }
 }
 
@@ -154,31 +166,37 @@ fn from_pipe(pipe: c_int, to: c_int, len: usize, nonblock: bool, more: bool) -> 
     if let Err(failure) = await_pipe(pipe, libc::POLLIN, nonblock) {
         return failure;
     }
-    let len = len.min(PIECE);
-    let mut piece = vec![0u8; len];
-    let place = piece.as_mut_ptr().cast::<c_void>();
-    let Some(seen) = look_into(pipe, &mut piece) else {
-        return -1;
-    };
-    if seen == 0 {
-        return 0;
-    }
-    let flags = if more { libc::MSG_MORE } else { 0 };
+    let place = room();
     // SAFETY: a live buffer and at most its length.
     unsafe {
-        let sent = data::send(to, place, seen, flags);
-        if sent <= 0 {
-            return sent;
+        let Some(seen) = undisturbed(|| look_into(pipe, place, len.min(PIECE))) else {
+            return -1;
+        };
+        if seen == 0 {
+            return 0;
         }
-        let mut left = sent as usize;
-        while left > 0 {
-            let taken = real::read(pipe, place, left);
-            if taken <= 0 {
-                break;
-            }
-            left -= taken as usize;
+        let flags = if more { libc::MSG_MORE } else { 0 };
+        let sent = data::send(to, place, seen, flags);
+        if sent > 0 {
+            undisturbed(|| drop_from(pipe, place, sent as usize));
         }
         sent
+    }
+}
+
+/// Takes from a pipe what was sent.
+///
+/// # Safety
+/// There is room for as much at `place`.
+unsafe fn drop_from(pipe: c_int, place: *mut c_void, count: usize) {
+    let mut left = count;
+    while left > 0 {
+        // SAFETY: the caller's promise.
+        let taken = unsafe { real::read(pipe, place, left) };
+        if taken <= 0 {
+            return;
+        }
+        left -= taken as usize;
     }
 }
 
@@ -211,13 +229,16 @@ impl Drop for Passage {
 
 /// Gives a pipe as much as it has room for. Writing would wait for room for all
 /// of it, unless the pipe itself does not block.
-fn pass_to(pipe: c_int, piece: &[u8]) -> ssize_t {
+///
+/// # Safety
+/// There are as many bytes at `piece`.
+unsafe fn pass_to(pipe: c_int, piece: *const c_void, len: usize) -> ssize_t {
     let Some(passage) = Passage::new() else {
         return -1;
     };
-    // SAFETY: live descriptors, and a live buffer with its length.
+    // SAFETY: live descriptors, and the caller's promise.
     unsafe {
-        let there = real::write(passage.into, piece.as_ptr().cast(), piece.len());
+        let there = real::write(passage.into, piece, len);
         if there <= 0 {
             return there;
         }
@@ -228,13 +249,16 @@ fn pass_to(pipe: c_int, piece: &[u8]) -> ssize_t {
 }
 
 /// Reads what a pipe holds without taking it.
-fn look_into(pipe: c_int, piece: &mut [u8]) -> Option<usize> {
+///
+/// # Safety
+/// There is room for as much at `place`.
+unsafe fn look_into(pipe: c_int, place: *mut c_void, len: usize) -> Option<usize> {
     let passage = Passage::new()?;
-    // SAFETY: live descriptors, and a live buffer with its length.
+    // SAFETY: live descriptors, and the caller's promise.
     let seen = unsafe {
-        let there = libc::tee(pipe, passage.into, piece.len(), libc::SPLICE_F_NONBLOCK);
+        let there = libc::tee(pipe, passage.into, len, libc::SPLICE_F_NONBLOCK);
         match there {
-            1.. => real::read(passage.out, piece.as_mut_ptr().cast(), there as usize),
+            1.. => real::read(passage.out, place, there as usize),
             _ => there,
         }
     };

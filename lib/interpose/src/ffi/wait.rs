@@ -6,19 +6,19 @@ use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use tas_sockets::ffi::user::is_address;
 
 use super::entry::by_descriptor;
-use super::uncancelled;
 use crate::real::{self, set_errno};
+use crate::sockets::undisturbed;
 use crate::{sockets, state};
 
 by_descriptor! {
     epoll_ctl(epfd: c_int, op: c_int, fd: c_int, event: *mut epoll_event) -> c_int
-        => prompt tas_epoll_ctl;
+        => tas_epoll_ctl;
     epoll_wait(epfd: c_int, events: *mut epoll_event, count: c_int, timeout: c_int) -> c_int
-        => blocking tas_epoll_wait;
+        => tas_epoll_wait;
     epoll_pwait(epfd: c_int, events: *mut epoll_event, count: c_int, timeout: c_int,
-        mask: *const sigset_t) -> c_int => blocking tas_epoll_pwait;
+        mask: *const sigset_t) -> c_int => tas_epoll_pwait;
     epoll_pwait2(epfd: c_int, events: *mut epoll_event, count: c_int, timeout: *const timespec,
-        mask: *const sigset_t) -> c_int => blocking tas_epoll_pwait2;
+        mask: *const sigset_t) -> c_int => tas_epoll_pwait2;
 }
 
 /// # Safety
@@ -27,7 +27,7 @@ by_descriptor! {
 pub(super) unsafe extern "C-unwind" fn epoll_create1(flags: c_int) -> c_int {
     // SAFETY: no pointers.
     unsafe {
-        if !state::may_have_sockets() {
+        if !undisturbed(state::may_have_sockets) {
             return real::epoll_create1(flags);
         }
         sockets::tas_epoll_create1(flags)
@@ -104,7 +104,7 @@ pub(super) unsafe extern "C-unwind" fn poll(
     // SAFETY: the caller's promise.
     unsafe {
         match any_polled(fds, count) {
-            true => uncancelled(|| sockets::tas_poll(fds, count, timeout)),
+            true => sockets::tas_poll(fds, count, timeout),
             false => real::poll(fds, count, timeout),
         }
     }
@@ -122,7 +122,7 @@ pub(super) unsafe extern "C-unwind" fn ppoll(
     // SAFETY: the caller's promise.
     unsafe {
         match any_polled(fds, count) {
-            true => uncancelled(|| sockets::tas_ppoll(fds, count, timeout, mask)),
+            true => sockets::tas_ppoll(fds, count, timeout, mask),
             false => real::ppoll(fds, count, timeout, mask),
         }
     }
@@ -141,7 +141,7 @@ pub(super) unsafe extern "C-unwind" fn select(
     // SAFETY: the caller's promise.
     unsafe {
         match any_selected(count, [read, write, except].map(<*mut fd_set>::cast_const)) {
-            true => uncancelled(|| sockets::tas_select(count, read, write, except, timeout)),
+            true => sockets::tas_select(count, read, write, except, timeout),
             false => real::select(count, read, write, except, timeout),
         }
     }
@@ -161,7 +161,7 @@ pub(super) unsafe extern "C-unwind" fn pselect(
     // SAFETY: the caller's promise.
     unsafe {
         match any_selected(count, [read, write, except].map(<*mut fd_set>::cast_const)) {
-            true => uncancelled(|| sockets::tas_pselect(count, read, write, except, timeout, mask)),
+            true => sockets::tas_pselect(count, read, write, except, timeout, mask),
             false => real::pselect(count, read, write, except, timeout, mask),
         }
     }

@@ -18,7 +18,7 @@ use crate::wait::{OnSignal, Until, Wait, Woke, pollfd};
 ///
 /// # Errors
 /// As epoll_pwait2(2).
-pub fn wait(fd: c_int, out: &mut Told<'_>, time: Time, mask: Mask<'_>) -> Result<usize> {
+pub fn wait(fd: c_int, out: &mut Told<'_>, time: Time, mask: Mask) -> Result<usize> {
     let epoll = match table::get(fd) {
         Some(Object::Epoll(epoll)) => epoll,
         Some(Object::Socket(_)) => return Err(Errno::INVAL),
@@ -129,9 +129,9 @@ fn block(
     fd: c_int,
     out: &mut Told<'_>,
     until: Until,
-    mask: Mask<'_>,
+    mask: Mask,
 ) -> Result<usize> {
-    let mut wait = Wait::new(until, OnSignal::Interrupt)?.with_mask(mask.set());
+    let mut wait = Wait::new(until, OnSignal::Interrupt, mask.set())?;
     let waiter = wait.waiter();
     let mut looked = false;
     let outcome = loop {
@@ -183,7 +183,7 @@ fn pass(
     fd: c_int,
     out: &mut Told<'_>,
     time: Time,
-    mask: Mask<'_>,
+    mask: Mask,
 ) -> Result<Option<usize>> {
     let mut inner = epoll.lock();
     if inner.members.len() > 0 {

@@ -6,7 +6,7 @@ use libc::{sockaddr, socklen_t};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
-use super::{address, done, guard};
+use super::{address, done, guard, waiting, waiting_done};
 use crate::close::Direction;
 use crate::socket::Domain;
 use crate::{accept, close, connect, create, engine, listen, names, table};
@@ -46,8 +46,8 @@ pub extern "C" fn tas_socket(domain: c_int, kind: c_int, protocol: c_int) -> c_i
 
 /// As close(2).
 #[unsafe(no_mangle)]
-pub extern "C" fn tas_close(fd: c_int) -> c_int {
-    done(|| close::close(fd))
+pub extern "C-unwind" fn tas_close(fd: c_int) -> c_int {
+    waiting_done(|| close::close(fd))
 }
 
 /// As shutdown(2).
@@ -83,8 +83,12 @@ pub unsafe extern "C" fn tas_bind(fd: c_int, addr: *const sockaddr, len: socklen
 /// # Safety
 /// `addr` is null or points to `len` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_connect(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
-    done(|| {
+pub unsafe extern "C-unwind" fn tas_connect(
+    fd: c_int,
+    addr: *const sockaddr,
+    len: socklen_t,
+) -> c_int {
+    waiting_done(|| {
         let domain = names::domain_of(fd)?;
         // SAFETY: the caller's promise.
         if unsafe { address::is_none(addr, len)? } {
@@ -107,7 +111,11 @@ pub extern "C" fn tas_listen(fd: c_int, backlog: c_int) -> c_int {
 /// # Safety
 /// `addr` and `len` are null, or `len` points to the length of the room at `addr`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_accept(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int {
+pub unsafe extern "C-unwind" fn tas_accept(
+    fd: c_int,
+    addr: *mut sockaddr,
+    len: *mut socklen_t,
+) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { tas_accept4(fd, addr, len, 0) }
 }
@@ -117,13 +125,13 @@ pub unsafe extern "C" fn tas_accept(fd: c_int, addr: *mut sockaddr, len: *mut so
 /// # Safety
 /// As `tas_accept`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_accept4(
+pub unsafe extern "C-unwind" fn tas_accept4(
     fd: c_int,
     addr: *mut sockaddr,
     len: *mut socklen_t,
     flags: c_int,
 ) -> c_int {
-    guard(|| {
+    waiting(|| {
         if !table::is_ours(fd) {
             return Err(Errno::BADF);
         }

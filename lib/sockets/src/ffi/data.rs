@@ -5,9 +5,9 @@ use std::ffi::{c_int, c_void};
 use libc::{iovec, size_t, ssize_t};
 use rustix::io::Errno;
 
-use super::guard;
 use super::options::socket;
 use super::user::Iov;
+use super::waiting;
 use crate::{Result, recv, send};
 
 /// The flags of a receiving call.
@@ -58,13 +58,13 @@ pub(super) fn transferred(len: usize) -> ssize_t {
 /// # Safety
 /// `buf` points to room for `len` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_recv(
+pub unsafe extern "C-unwind" fn tas_recv(
     fd: c_int,
     buf: *mut c_void,
     len: size_t,
     flags: c_int,
 ) -> ssize_t {
-    guard(|| {
+    waiting(|| {
         socket(fd)?;
         let part = iovec {
             iov_base: buf,
@@ -81,8 +81,8 @@ pub unsafe extern "C" fn tas_recv(
 /// # Safety
 /// As `tas_recv`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
-    guard(|| {
+pub unsafe extern "C-unwind" fn tas_read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t {
+    waiting(|| {
         stream(fd)?;
         if len == 0 {
             return Ok(0);
@@ -102,8 +102,8 @@ pub unsafe extern "C" fn tas_read(fd: c_int, buf: *mut c_void, len: size_t) -> s
 /// # Safety
 /// `iov` points to `count` descriptions of room.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
-    guard(|| {
+pub unsafe extern "C-unwind" fn tas_readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
+    waiting(|| {
         stream(fd)?;
         let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
         // SAFETY: the caller's promise.
@@ -120,13 +120,13 @@ pub unsafe extern "C" fn tas_readv(fd: c_int, iov: *const iovec, count: c_int) -
 /// # Safety
 /// `buf` points to `len` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_send(
+pub unsafe extern "C-unwind" fn tas_send(
     fd: c_int,
     buf: *const c_void,
     len: size_t,
     flags: c_int,
 ) -> ssize_t {
-    guard(|| {
+    waiting(|| {
         socket(fd)?;
         let part = iovec {
             iov_base: buf.cast_mut(),
@@ -143,8 +143,8 @@ pub unsafe extern "C" fn tas_send(
 /// # Safety
 /// As `tas_send`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
-    guard(|| {
+pub unsafe extern "C-unwind" fn tas_write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t {
+    waiting(|| {
         stream(fd)?;
         let part = iovec {
             iov_base: buf.cast_mut(),
@@ -161,8 +161,8 @@ pub unsafe extern "C" fn tas_write(fd: c_int, buf: *const c_void, len: size_t) -
 /// # Safety
 /// `iov` points to `count` descriptions of bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
-    guard(|| {
+pub unsafe extern "C-unwind" fn tas_writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
+    waiting(|| {
         stream(fd)?;
         let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
         // SAFETY: the caller's promise.

@@ -9,12 +9,10 @@ use std::time::Duration;
 use libc::{epoll_event, sigset_t, timespec};
 use rustix::io::Errno;
 
-use super::raw;
+use super::signals::{KERNEL_SET, SignalSet};
+use super::{call, cancel, raw};
 use crate::Result;
 use crate::wait::Until;
-
-/// Bytes of the kernel's signal sets.
-const KERNEL_SET: usize = 8;
 
 /// How long a call may wait.
 #[derive(Clone, Copy)]
@@ -67,28 +65,55 @@ impl Time {
 
 /// The signal mask of a call, if it has one.
 #[derive(Clone, Copy)]
-pub struct Mask<'a>(Option<&'a sigset_t>);
+pub struct Mask(Option<SignalSet>);
 
-impl<'a> Mask<'a> {
+impl Mask {
     /// The thread's own.
-    pub const NONE: Mask<'static> = Mask(None);
+    pub const NONE: Mask = Mask(None);
 
     /// The one at `mask`.
     ///
     /// # Safety
-    /// `mask` is null or points to a set that lives as long.
-    pub unsafe fn from_c(mask: *const sigset_t) -> Mask<'a> {
+    /// `mask` is null or points to a set.
+    pub unsafe fn from_c(mask: *const sigset_t) -> Mask {
         // SAFETY: the caller's promise.
-        Mask(unsafe { mask.as_ref() })
+        Mask((!mask.is_null()).then(|| unsafe { SignalSet::read(mask) }))
     }
 
     /// The set.
-    pub fn set(self) -> Option<&'a sigset_t> {
+    pub fn set(self) -> Option<SignalSet> {
         self.0
     }
+}
 
-    fn as_ptr(self) -> *const sigset_t {
-        self.0.map_or(ptr::null(), ptr::from_ref)
+/// An address in the kernel's calling convention.
+fn address<T>(place: Option<&T>) -> c_long {
+    place.map_or(0, |place| {
+        ptr::from_ref(place).expose_provenance() as c_long
+    })
+}
+
+/// The same of what the kernel writes to.
+fn room<T>(place: Option<&mut T>) -> c_long {
+    place.map_or(0, |place| {
+        ptr::from_mut(place).expose_provenance() as c_long
+    })
+}
+
+/// A system call that waits, if it does: a cancellation point, in which handlers run.
+///
+/// # Safety
+/// As the system call.
+unsafe fn wait(time: Time, number: c_long, args: [c_long; 6]) -> Result<usize> {
+    // SAFETY: the caller's promise.
+    match time {
+        Time::Millis(0) => {
+            let [a, b, c, d, e, f] = args;
+            // SAFETY: the caller's promise.
+            checked(unsafe { libc::syscall(number, a, b, c, d, e, f) })
+        }
+        // SAFETY: the caller's promise.
+        _ => call::outside(|| unsafe { cancel::syscall(number, args) }),
     }
 }
 
@@ -225,34 +250,22 @@ pub fn epoll_now(epfd: c_int, out: &mut Told<'_>, most: usize) -> Result<()> {
 ///
 /// # Errors
 /// As epoll_pwait2(2).
-pub fn epoll_wait(epfd: c_int, out: &mut Told<'_>, time: Time, mask: Mask<'_>) -> Result<()> {
+pub fn epoll_wait(epfd: c_int, out: &mut Told<'_>, time: Time, mask: Mask) -> Result<()> {
     store(epfd, out, usize::MAX, time, mask)
 }
 
-fn store(epfd: c_int, out: &mut Told<'_>, most: usize, time: Time, mask: Mask<'_>) -> Result<()> {
+fn store(epfd: c_int, out: &mut Told<'_>, most: usize, time: Time, mask: Mask) -> Result<()> {
     let room = out.room.get_mut(out.len..).unwrap_or_default();
     let most = c_int::try_from(room.len().min(most)).unwrap_or(c_int::MAX);
-    let (at, mask) = (room.as_mut_ptr(), mask.as_ptr());
+    let at = room.as_mut_ptr().expose_provenance() as c_long;
+    let (mask, len) = (address(mask.0.as_ref()), KERNEL_SET as c_long);
+    let (number, limit) = match &time {
+        Time::Millis(ms) => (libc::SYS_epoll_pwait, c_long::from(*ms)),
+        Time::Spec(spec) => (libc::SYS_epoll_pwait2, address(spec.as_ref())),
+    };
+    let args = [epfd.into(), at, most.into(), limit, mask, len];
     // SAFETY: live room for as many events, a live time and mask or none.
-    let count = checked(unsafe {
-        match time {
-            Time::Millis(ms) => {
-                libc::syscall(libc::SYS_epoll_pwait, epfd, at, most, ms, mask, KERNEL_SET)
-            }
-            Time::Spec(spec) => {
-                let spec = spec.as_ref().map_or(ptr::null(), ptr::from_ref);
-                libc::syscall(
-                    libc::SYS_epoll_pwait2,
-                    epfd,
-                    at,
-                    most,
-                    spec,
-                    mask,
-                    KERNEL_SET,
-                )
-            }
-        }
-    })?;
+    let count = unsafe { wait(time, number, args)? };
     out.len += count.min(room.len());
     Ok(())
 }
@@ -268,21 +281,21 @@ pub unsafe fn poll(
     fds: *mut libc::pollfd,
     count: libc::nfds_t,
     time: Time,
-    mask: Mask<'_>,
+    mask: Mask,
 ) -> Result<usize> {
-    let mask = mask.as_ptr();
-    // SAFETY: the caller's promise; a live time and mask or none. The kernel
-    // stores the time that is left in the copy.
-    checked(unsafe {
-        match time {
-            Time::Millis(ms) if mask.is_null() => libc::syscall(libc::SYS_poll, fds, count, ms),
-            time => {
-                let mut spec = time.spec();
-                let spec = spec.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
-                libc::syscall(libc::SYS_ppoll, fds, count, spec, mask, KERNEL_SET)
-            }
+    let (fds, count) = (fds.expose_provenance() as c_long, count as c_long);
+    // The kernel stores the time that is left in the copy.
+    let mut left = time.spec();
+    let (number, args) = match time {
+        Time::Millis(ms) if mask.0.is_none() => (libc::SYS_poll, [fds, count, ms.into(), 0, 0, 0]),
+        _ => {
+            let (left, mask) = (room(left.as_mut()), address(mask.0.as_ref()));
+            let args = [fds, count, left, mask, KERNEL_SET as c_long, 0];
+            (libc::SYS_ppoll, args)
         }
-    })
+    };
+    // SAFETY: the caller's promise; a live time and mask or none.
+    unsafe { wait(time, number, args) }
 }
 
 /// As pselect6.
@@ -296,23 +309,20 @@ pub unsafe fn select(
     count: c_int,
     sets: [*mut libc::fd_set; 3],
     time: Option<timespec>,
-    mask: Mask<'_>,
+    mask: Mask,
 ) -> Result<usize> {
-    let [read, write, except] = sets;
-    let mut time = time;
-    let time = time.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
-    let mask = [mask.as_ptr().addr(), KERNEL_SET];
-    // SAFETY: the caller's promise; a live time and mask or none. The kernel
-    // stores the time that is left in the copy.
-    checked(unsafe {
-        libc::syscall(
-            libc::SYS_pselect6,
-            count,
-            read,
-            write,
-            except,
-            time,
-            mask.as_ptr(),
-        )
-    })
+    let [read, write, except] = sets.map(|set| set.expose_provenance() as c_long);
+    let signals = [address(mask.0.as_ref()), KERNEL_SET as c_long];
+    // The kernel stores the time that is left in the copy.
+    let mut left = time;
+    let args = [
+        count.into(),
+        read,
+        write,
+        except,
+        room(left.as_mut()),
+        address(Some(&signals)),
+    ];
+    // SAFETY: the caller's promise; a live time and mask or none.
+    unsafe { wait(Time::Spec(time), libc::SYS_pselect6, args) }
 }

@@ -2,18 +2,23 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::call::inside;
 use crate::engine::Locked;
 use crate::epoll::{self, Epoll};
 use crate::socket::Socket;
 
 /// Runs `call` with the socket locked. No panic reaches C.
 fn with(socket: Option<&'static Socket>, call: impl FnOnce(&mut Locked)) {
-    // There is nobody to tell of a failure.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
+    quietly(|| {
         if let Some(mut locked) = socket.and_then(Socket::lock_any) {
             call(&mut locked);
         }
-    }));
+    });
+}
+
+/// Runs a call of which there is nobody to tell that it has failed.
+fn quietly(call: impl FnOnce()) {
+    let _ = inside(|| catch_unwind(AssertUnwindSafe(call)).is_ok());
 }
 
 /// Tells the epolls of a socket that it is ready for `events`.
@@ -68,11 +73,10 @@ pub unsafe extern "C" fn flextcp_epoll_sockclose(socket: *const Socket) {
 /// `epoll` is null or an epoll of this library's, which has a descriptor.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn flextcp_epoll_destroy(epoll: *const Epoll) {
-    // There is nobody to tell of a failure.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
+    quietly(|| {
         // SAFETY: the caller's promise; epolls are never freed.
         if let Some(epoll) = unsafe { epoll.as_ref() } {
             epoll::unname(epoll);
         }
-    }));
+    });
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::data::{receive_how, send_how, transferred};
 use super::options::socket;
 use super::user::{Iov, in_reach};
-use super::{address, guard};
+use super::{address, waiting};
 use crate::{Result, connect, create, names, recv, send};
 
 /// Longest address (`sizeof(struct sockaddr_storage)`).
@@ -25,7 +25,7 @@ const PARTS_MAX: size_t = 1024;
 /// `buf` points to room for `len` bytes; `addr` is null, or `addr_len` points to
 /// the length of the room there.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_recvfrom(
+pub unsafe extern "C-unwind" fn tas_recvfrom(
     fd: c_int,
     buf: *mut c_void,
     len: size_t,
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn tas_recvfrom(
     addr: *mut sockaddr,
     addr_len: *mut socklen_t,
 ) -> ssize_t {
-    guard(|| {
+    waiting(|| {
         socket(fd)?;
         let part = iovec {
             iov_base: buf,
@@ -89,8 +89,8 @@ unsafe fn message(msg: *const msghdr) -> Result<msghdr> {
 /// # Safety
 /// `msg` points to a message as recvmsg(2) takes it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t {
-    guard(|| {
+pub unsafe extern "C-unwind" fn tas_recvmsg(fd: c_int, msg: *mut msghdr, flags: c_int) -> ssize_t {
+    waiting(|| {
         socket(fd)?;
         // SAFETY: the caller's promise.
         let given = unsafe { message(msg)? };
@@ -153,7 +153,7 @@ unsafe fn towards(
 /// # Safety
 /// `buf` points to `len` bytes, `addr` is null or points to `addr_len` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_sendto(
+pub unsafe extern "C-unwind" fn tas_sendto(
     fd: c_int,
     buf: *const c_void,
     len: size_t,
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn tas_sendto(
     addr: *const sockaddr,
     addr_len: socklen_t,
 ) -> ssize_t {
-    guard(|| {
+    waiting(|| {
         socket(fd)?;
         let part = iovec {
             iov_base: buf.cast_mut(),
@@ -182,8 +182,12 @@ pub unsafe extern "C" fn tas_sendto(
 /// # Safety
 /// `msg` points to a message as sendmsg(2) takes it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_sendmsg(fd: c_int, msg: *const msghdr, flags: c_int) -> ssize_t {
-    guard(|| {
+pub unsafe extern "C-unwind" fn tas_sendmsg(
+    fd: c_int,
+    msg: *const msghdr,
+    flags: c_int,
+) -> ssize_t {
+    waiting(|| {
         socket(fd)?;
         // SAFETY: the caller's promise.
         let given = unsafe { message(msg)? };

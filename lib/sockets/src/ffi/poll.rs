@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::events::{self, Mask, Time, Told};
 use super::user::is_address;
-use super::{done, guard};
+use super::{done, guard, waiting};
 use crate::epoll::control::{self, Change, Wanted};
 use crate::epoll::{self, wait};
 use crate::select::{self, Sets};
@@ -94,7 +94,7 @@ unsafe fn wait_into(
     time: Time,
     mask: *const sigset_t,
 ) -> c_int {
-    guard(|| {
+    waiting(|| {
         if !table::is_ours(epfd) {
             return Err(Errno::BADF);
         }
@@ -120,7 +120,7 @@ unsafe fn wait_into(
 /// # Safety
 /// `event` points to room for `max` events.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_epoll_wait(
+pub unsafe extern "C-unwind" fn tas_epoll_wait(
     epfd: c_int,
     event: *mut epoll_event,
     max: c_int,
@@ -135,7 +135,7 @@ pub unsafe extern "C" fn tas_epoll_wait(
 /// # Safety
 /// As `tas_epoll_wait`; `mask` is null or points to a set.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_epoll_pwait(
+pub unsafe extern "C-unwind" fn tas_epoll_pwait(
     epfd: c_int,
     event: *mut epoll_event,
     max: c_int,
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn tas_epoll_pwait(
 /// # Safety
 /// As `tas_epoll_pwait`; `timeout` is null or points to a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_epoll_pwait2(
+pub unsafe extern "C-unwind" fn tas_epoll_pwait2(
     epfd: c_int,
     event: *mut epoll_event,
     max: c_int,
@@ -174,7 +174,7 @@ unsafe fn poll_entries(
     time: Time,
     mask: *const sigset_t,
 ) -> c_int {
-    guard(|| {
+    waiting(|| {
         let time = time.check()?;
         // SAFETY: the caller's promise.
         let mask = unsafe { Mask::from_c(mask) };
@@ -205,7 +205,7 @@ fn most_descriptors() -> nfds_t {
 /// # Safety
 /// `fds` points to `count` entries.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
+pub unsafe extern "C-unwind" fn tas_poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { poll_entries(fds, count, Time::Millis(timeout), ptr::null()) }
 }
@@ -215,7 +215,7 @@ pub unsafe extern "C" fn tas_poll(fds: *mut pollfd, count: nfds_t, timeout: c_in
 /// # Safety
 /// As `tas_poll`; `timeout` and `mask` are null or point to a time and a set.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_ppoll(
+pub unsafe extern "C-unwind" fn tas_ppoll(
     fds: *mut pollfd,
     count: nfds_t,
     timeout: *const timespec,
@@ -278,14 +278,14 @@ unsafe fn select_sets(
 /// # Safety
 /// The sets are null or hold `count` descriptors; `timeout` is null or points to a time.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_select(
+pub unsafe extern "C-unwind" fn tas_select(
     count: c_int,
     read: *mut fd_set,
     write: *mut fd_set,
     except: *mut fd_set,
     timeout: *mut timeval,
 ) -> c_int {
-    guard(|| {
+    waiting(|| {
         // SAFETY: the caller's promise.
         let timeout = unsafe { timeout.as_mut() };
         let time = timeout.as_deref().map(to_spec).transpose()?;
@@ -326,7 +326,7 @@ fn from_duration(time: Duration) -> timeval {
 /// # Safety
 /// As `tas_select`; `mask` is null or points to a set of signals.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_pselect(
+pub unsafe extern "C-unwind" fn tas_pselect(
     count: c_int,
     read: *mut fd_set,
     write: *mut fd_set,
@@ -334,7 +334,7 @@ pub unsafe extern "C" fn tas_pselect(
     timeout: *const timespec,
     mask: *const sigset_t,
 ) -> c_int {
-    guard(|| {
+    waiting(|| {
         // SAFETY: the caller's promise.
         let time = unsafe { timeout.as_ref() }.copied();
         // SAFETY: the caller's promise.

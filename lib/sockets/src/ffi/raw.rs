@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use rustix::io::{DupFlags, Errno};
 
+use super::{call, cancel};
 use crate::Result;
 
 /// A descriptor for a system call; `None` for -1.
@@ -73,20 +74,22 @@ pub fn dup3(fd: BorrowedFd<'_>, new: c_int, flags: DupFlags) -> Result<()> {
 /// Has these called at every fork: before it, in the parent after it, in the child.
 pub fn at_fork(before: fn(), in_parent: fn(), in_child: fn()) {
     static HANDLERS: OnceLock<[fn(); 3]> = OnceLock::new();
+    fn run(which: usize) {
+        let handler = HANDLERS.get().and_then(|handlers| handlers.get(which));
+        cancel::disabled(|| handler.into_iter().for_each(|call| call()));
+    }
+    // Everything is locked from the first to the others.
     extern "C" fn before_it() {
-        HANDLERS
-            .get()
-            .into_iter()
-            .for_each(|[before, _, _]| before());
+        call::begin();
+        run(0);
     }
     extern "C" fn parent() {
-        HANDLERS
-            .get()
-            .into_iter()
-            .for_each(|[_, parent, _]| parent());
+        run(1);
+        call::end();
     }
     extern "C" fn child() {
-        HANDLERS.get().into_iter().for_each(|[_, _, child]| child());
+        run(2);
+        call::end();
     }
     if HANDLERS.set([before, in_parent, in_child]).is_ok() {
         // SAFETY: functions that live as long as the library, which registers
@@ -99,7 +102,7 @@ pub fn at_fork(before: fn(), in_parent: fn(), in_child: fn()) {
 pub fn at_exit(call: fn()) {
     static HANDLER: OnceLock<fn()> = OnceLock::new();
     extern "C" fn handler() {
-        HANDLER.get().into_iter().for_each(|call| call());
+        call::undisturbed(|| HANDLER.get().into_iter().for_each(|call| call()));
     }
     if HANDLER.set(call).is_ok() {
         // SAFETY: a function that lives as long as the library. Fails only
@@ -111,6 +114,17 @@ pub fn at_exit(call: fn()) {
 /// errno.
 pub fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Runs something that leaves errno as it was.
+pub fn keeping_errno(call: impl FnOnce()) {
+    // SAFETY: the location is the calling thread's own and always valid.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let errno = unsafe { *place };
+    call();
+    // SAFETY: as above.
+    unsafe { *place = errno };
 }
 
 /// Sets errno.

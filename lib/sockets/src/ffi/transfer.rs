@@ -11,7 +11,7 @@ use tas_ll::conn::pieces;
 use super::data::transferred;
 use super::options::socket;
 use super::user::{BYTES_MAX, in_reach};
-use super::{guard, kernel, raw};
+use super::{guard, kernel, raw, waiting};
 use crate::send::{self, Source};
 use crate::{Result, table};
 
@@ -127,13 +127,13 @@ impl Source for File {
 /// # Safety
 /// `offset` is null or points to an offset.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tas_sendfile(
+pub unsafe extern "C-unwind" fn tas_sendfile(
     fd: c_int,
     from: c_int,
     offset: *mut off_t,
     len: size_t,
 ) -> ssize_t {
-    guard(|| {
+    waiting(|| {
         socket(fd)?;
         if !offset.is_null() && !in_reach(offset.addr(), size_of::<off_t>()) {
             return Err(Errno::FAULT);

@@ -1,4 +1,6 @@
-//! System calls and the clock.
+//! System calls and the clock. Those that would be cancellation points of the C
+//! library (pthreads(7)) go to the kernel by number: a thread must not end in the
+//! middle of this library.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -28,20 +30,20 @@ pub(crate) fn notify(fd: i32) {
     let one = 1u64.to_ne_bytes();
     // A full counter is readable already; other failures have no remedy here.
     // SAFETY: writes 8 bytes from a live array.
-    unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
+    unsafe { libc::syscall(libc::SYS_write, fd, one.as_ptr(), one.len()) };
 }
 
 /// Makes an eventfd unreadable. It is non-blocking.
 pub(crate) fn drain(fd: i32) {
     let mut count = [0u8; 8];
     // SAFETY: reads 8 bytes into a live array.
-    unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
+    unsafe { libc::syscall(libc::SYS_read, fd, count.as_mut_ptr(), count.len()) };
 }
 
 /// Closes a descriptor that is this library's.
 pub(crate) fn close(fd: i32) {
     // SAFETY: no pointers involved; the library gives its descriptors to nobody else to own.
-    unsafe { libc::close(fd) };
+    unsafe { libc::syscall(libc::SYS_close, fd) };
 }
 
 /// Another descriptor for the same file.
@@ -79,7 +81,11 @@ pub(crate) fn wait_readable(event: i32, socket: i32, timeout_ms: i32) -> io::Res
         },
     ];
     // SAFETY: a live array and its length.
-    if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) } < 0 {
+    let ready = unsafe {
+        let count = fds.len() as libc::nfds_t;
+        libc::syscall(libc::SYS_poll, fds.as_mut_ptr(), count, timeout_ms)
+    };
+    if ready < 0 {
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
