@@ -17,7 +17,7 @@ use crate::engine::{self, HomeGuard, Locked};
 use crate::epoll;
 use crate::ready::{self, IN, OUT};
 use crate::socket::{Phase, SOCKETS, Socket};
-use crate::{Result, create, dispatch, hold, send, table, wait};
+use crate::{Result, create, dispatch, hold, send, sys, table, wait};
 
 /// A connection that the service does not give within this time is lost.
 const CLAIM_TIME: Duration = Duration::from_secs(10);
@@ -302,7 +302,7 @@ pub fn take_turn(locked: &mut Locked) -> Result<Option<Turn>> {
         if looks < SHORT_LOOKS {
             std::thread::yield_now();
         } else {
-            std::thread::sleep(LOOK_PAUSE);
+            sys::pause(LOOK_PAUSE);
         }
     };
     locked.home().take_events();

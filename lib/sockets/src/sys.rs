@@ -4,8 +4,9 @@
 use std::ffi::c_int;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::time::Duration;
 
-use rustix::event::{EventfdFlags, epoll};
+use rustix::event::{EventfdFlags, Timespec, epoll};
 use rustix::fs::OFlags;
 use rustix::io::{DupFlags, Errno};
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, sockopt};
@@ -70,6 +71,15 @@ pub fn close(fd: c_int) {
 /// Looks at descriptors without waiting; whether any is ready.
 pub fn poll_now(fds: &mut [libc::pollfd]) -> bool {
     raw::poll_now(fds) > 0
+}
+
+/// Waits, with locks held: unlike the C library's functions this is no
+/// cancellation point. A signal may end it early.
+pub fn pause(time: Duration) {
+    if let Ok(time) = Timespec::try_from(time) {
+        // Early is as good.
+        let _ = rustix::thread::nanosleep(&time);
+    }
 }
 
 /// Makes a socket of the kernel's that holds a descriptor's number.
