@@ -12,6 +12,7 @@ use super::{Frames, NicQueue, PortInfo, PortStats, Redirect, Rss};
 use crate::types::{CoreId, Micros};
 
 mod frame;
+mod middlebox;
 mod network;
 mod random;
 mod router;
@@ -20,6 +21,7 @@ mod router;
 mod tests;
 
 pub use frame::SimFrame;
+pub use middlebox::EcnPath;
 pub use random::Random;
 pub use router::TooLarge;
 
@@ -113,6 +115,8 @@ pub struct Path {
     pub mtu: u16,
     /// What becomes of larger ones.
     pub too_large: TooLarge,
+    /// What becomes of ECN.
+    pub ecn: EcnPath,
 }
 
 /// How the wire from the switch to a port is doing.

@@ -11,6 +11,7 @@ mod buffers;
 mod close;
 mod cores;
 mod echo;
+mod ecn;
 mod family;
 mod hostile;
 mod link;

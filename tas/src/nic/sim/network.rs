@@ -225,6 +225,9 @@ impl Net {
             let path = wire.path;
             return self.refuse(now, &bytes, path);
         }
+        if !wire.path.ecn.pass(&mut bytes) {
+            return;
+        }
         let damage = wire.path.corrupt;
         let Some(arrivals) = wire.take(now, &mut bytes, &mut self.random) else {
             return;
