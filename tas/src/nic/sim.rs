@@ -149,6 +149,15 @@ impl Seen {
     }
 }
 
+/// A frame that a port has received.
+#[derive(Clone, Debug)]
+pub struct Arrived {
+    /// The receiver.
+    pub at: PortId,
+    /// The frame, with whatever happened to it.
+    pub frame: Vec<u8>,
+}
+
 /// A handle on a network. Clones are handles on the same one.
 #[derive(Clone)]
 pub struct Network(Arc<Mutex<Net>>);
@@ -254,6 +263,21 @@ impl Network {
     pub fn seen(&self) -> Vec<Seen> {
         self.net()
             .seen
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// Begins to record what is received.
+    pub fn record_arrivals(&self) {
+        self.net().arrived = Some(Vec::new());
+    }
+
+    /// What was received since the last call, if it is recorded.
+    #[must_use]
+    pub fn arrived(&self) -> Vec<Arrived> {
+        self.net()
+            .arrived
             .as_mut()
             .map(std::mem::take)
             .unwrap_or_default()

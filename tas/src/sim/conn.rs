@@ -211,6 +211,12 @@ impl Conn {
         self.writable == self.tx.len() && self.tx_bump == 0
     }
 
+    /// Its core has been told of all that was written.
+    #[must_use]
+    pub fn all_posted(&self) -> bool {
+        self.tx_bump == 0 && !self.fin
+    }
+
     pub(super) fn write(&mut self, arena: &Arena, bytes: &[u8]) -> usize {
         if self.tx_closed || !self.open {
             return 0;

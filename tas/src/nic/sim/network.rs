@@ -8,7 +8,7 @@ use tas_wire::{FlowTuple, MacAddr, Packet, Verify, checksum, ethernet, parse_wit
 
 use super::frame::Pool;
 use super::router::{TooLarge, fragmentation_needed};
-use super::{DownlinkState, Path, PortConf, PortId, Random, Seen, Steering};
+use super::{Arrived, DownlinkState, Path, PortConf, PortId, Random, Seen, Steering};
 use crate::nic::PortStats;
 use crate::types::Micros;
 
@@ -151,6 +151,7 @@ pub(super) struct Net {
     pub ports: Vec<PortState>,
     pub random: Random,
     pub seen: Option<Vec<Seen>>,
+    pub arrived: Option<Vec<Arrived>>,
     now: u64,
     serial: u64,
     flights: BinaryHeap<Reverse<Flight>>,
@@ -162,6 +163,7 @@ impl Net {
             ports: Vec::new(),
             random: Random::new(seed),
             seen: None,
+            arrived: None,
             now: 0,
             serial: 0,
             flights: BinaryHeap::new(),
@@ -338,6 +340,12 @@ impl Net {
         }
         port.stats.rx_packets += 1;
         port.stats.rx_bytes += bytes.len() as u64;
+        if let Some(arrived) = &mut self.arrived {
+            arrived.push(Arrived {
+                at: PortId(index),
+                frame: bytes.clone(),
+            });
+        }
         received.push_back(bytes);
     }
 
