@@ -27,6 +27,13 @@ impl Range {
     fn contains(self, at: SeqNum) -> bool {
         self.start().le(at) && at.lt(self.end())
     }
+
+    fn block(self) -> SackBlock {
+        SackBlock {
+            left: self.start(),
+            right: self.end(),
+        }
+    }
 }
 
 /// What became of a range that was to be added.
@@ -152,6 +159,17 @@ impl Ranges {
         block.left.lt(block.right).then_some(block)
     }
 
+    fn at(&self, at: SeqNum) -> Option<&Range> {
+        let held = self.as_slice();
+        let first = held.partition_point(|range| range.end().le(at));
+        held.get(first).filter(|range| range.contains(at))
+    }
+
+    /// The range that a number lies in.
+    pub(super) fn around(&self, at: SeqNum) -> Option<SackBlock> {
+        self.at(at).map(|range| range.block())
+    }
+
     fn insert_between(&mut self, at: usize, range: Range) -> Insert {
         let len = usize::from(self.len);
         if len >= MAX_RANGES || at > len {
@@ -199,16 +217,9 @@ impl Ranges {
     /// Appends ranges to `blocks` until they are `max`: those that grew last first (RFC 2018 §4).
     pub(super) fn report(&self, blocks: &mut SackBlocks, max: usize) {
         let held = self.as_slice();
-        let recent = self.recent.iter().filter_map(|&at| {
-            let at = SeqNum(at);
-            let first = held.partition_point(|range| range.end().le(at));
-            held.get(first).filter(|range| range.contains(at))
-        });
+        let recent = self.recent.iter().filter_map(|&at| self.at(SeqNum(at)));
         for range in recent.chain(held) {
-            let block = SackBlock {
-                left: range.start(),
-                right: range.end(),
-            };
+            let block = range.block();
             if blocks.as_slice().len() >= max {
                 return;
             }

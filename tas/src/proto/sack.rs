@@ -45,13 +45,17 @@ impl Flow<'_> {
         self.ext.sack_news = self.ext.sack && (duplicate || !self.ext.ranges.is_empty());
     }
 
-    /// Adds the SACK option to an ACK: what came twice, then what is held (RFC 2883 §4).
+    /// Adds the SACK option to an ACK: what came twice, then the range that it lies in if it is
+    /// held, without which it would look like any other (RFC 2883 §4), then what else is held.
     #[cold]
     pub(super) fn report_sacks(&mut self, plan: &mut SegmentPlan) {
         // Timestamps leave room for one block less (RFC 2018 §3).
         let max = SackBlocks::MAX - usize::from(self.ext.timestamps);
         if let Some(block) = self.ext.duplicate.block() {
             plan.sack.push(block);
+            if let Some(outer) = self.ext.ranges.around(block.left) {
+                plan.sack.push(outer);
+            }
         }
         self.ext.ranges.report(&mut plan.sack, max);
         self.ext.duplicate = Duplicate::default();

@@ -133,7 +133,19 @@ mod twice_rfc2883_4 {
     }
 
     #[test]
-    fn with_timestamps_two_blocks_are_left_for_the_rest() {
+    fn what_is_held_before_the_block_that_it_lies_in_though_another_grew_later() {
+        let mut t = with_sack();
+        recv!(t, seq: 5101, len: 500);
+        recv!(t, seq: 5201, len: 100);
+        recv!(t, seq: 5701, len: 100);
+        assert_eq!(
+            blocks(&acks!(t, ack: 5001)),
+            [(5201, 5301), (5101, 5601), (5701, 5801)]
+        );
+    }
+
+    #[test]
+    fn with_timestamps_one_block_is_left_for_the_rest() {
         let mut t = Trace::new(FlowInit {
             sack: true,
             ..init_timestamps()
@@ -144,7 +156,7 @@ mod twice_rfc2883_4 {
         recv!(t, seq: 5101, len: 100, ts: (600, 0));
         assert_eq!(
             blocks(&acks!(t)),
-            [(5101, 5201), (5701, 5801), (5501, 5601)]
+            [(5101, 5201), (5101, 5201), (5701, 5801)]
         );
     }
 
