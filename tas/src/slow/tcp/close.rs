@@ -91,6 +91,7 @@ impl TcpControl {
     }
 
     pub(super) fn forget_owners(&mut self, flow: FlowId, phase: Phase) {
+        self.forget_former(flow, |_| true);
         match phase {
             Phase::Waiting(id) => {
                 if let Some(listener) = self.listeners.get_mut(id) {
@@ -104,6 +105,15 @@ impl TcpControl {
             }
             Phase::Taking(Taking { to: Some(to), .. }) => self.forget_name(to, Named::Flow(flow)),
             Phase::Taking(_) | Phase::Parked | Phase::Returning { .. } | Phase::Closing(_) => {}
+        }
+    }
+
+    /// Forgets whose a flow was before it moved, if that is a client for which `gone` holds.
+    fn forget_former(&mut self, flow: FlowId, gone: impl Fn(Client) -> bool) {
+        if let Some(record) = self.flows.get_mut(&flow)
+            && let Some(former) = record.former.take_if(|former| gone(former.client))
+        {
+            self.forget_name(former, Named::Flow(flow));
         }
     }
 
@@ -153,7 +163,11 @@ impl TcpControl {
         record.phase = Phase::Attached(to);
         let core = w.core(record.group);
         if from.link() != link {
-            self.forget_name(from, Named::Flow(flow));
+            let before = record.former.replace(from);
+            let others = |former: &Owner| former.link() != link && former.link() != from.link();
+            if let Some(before) = before.filter(others) {
+                self.forget_name(before, Named::Flow(flow));
+            }
         }
         answer_moved(w, to, 0);
         w.send(core, ToFast::Attach(flow, link));
@@ -199,6 +213,7 @@ impl TcpControl {
     pub fn on_released(&mut self, w: &mut impl World, flow: FlowId) {
         self.on_detached(w, flow);
         self.end_inspections(w, flow);
+        self.forget_former(flow, |_| true);
         let Some(record) = self.flows.remove(&flow) else {
             return;
         };
@@ -260,6 +275,15 @@ impl TcpControl {
         }
         self.listeners.drop_holders(&gone);
         self.leave_openings(w, &gone);
+        let moved: Vec<FlowId> = self
+            .flows
+            .iter()
+            .filter(|(_, record)| record.former.is_some_and(|former| gone(former.client)))
+            .map(|(flow, _)| *flow)
+            .collect();
+        for flow in moved {
+            self.forget_former(flow, &gone);
+        }
         let flows: Vec<FlowId> = self
             .flows
             .iter()

@@ -180,6 +180,38 @@ fn a_close_overtakes_a_move() {
     net.empty();
 }
 
+/// The application has not seen yet that it moved, and its tuple names it no more.
+#[test]
+fn a_close_overtakes_the_answer_to_a_move() {
+    let mut net = Net::resolved();
+    let (tuple, flow) = net.established(APP, 5);
+    let link = |client: Client| AppLink {
+        context: client.context,
+        opaque: 5,
+    };
+    for (from, to) in [(APP, APP_OTHER), (APP_OTHER, APP), (APP, APP_OTHER)] {
+        net.tcp
+            .move_conn(&mut net.w, from, name(5, &tuple), to.context);
+        net.next_message();
+        net.tcp.on_moved(&mut net.w, flow, link(to));
+        net.answered(to);
+        net.next_message();
+    }
+    net.ended(flow, End::Reset);
+    net.tcp
+        .close(&mut net.w, APP, name(5, &tuple), CloseHow::Reset);
+    assert_eq!(told_to_close(&mut net), (flow, CloseHow::Reset));
+    net.released(flow);
+    assert_eq!(net.status(APP), (5, 0));
+    // It is forgotten everywhere.
+    for client in [APP, APP_OTHER] {
+        net.tcp
+            .close(&mut net.w, client, name(5, &tuple), CloseHow::Reset);
+        assert_eq!(net.status(client), (5, Errno::NOTCONN.status()));
+    }
+    net.empty();
+}
+
 #[test]
 fn a_context_dies_while_a_connection_moves() {
     for gone in [APP, APP_OTHER] {

@@ -116,6 +116,9 @@ pub(super) struct FlowRecord {
     /// TCP is done with it and the tuple may belong to another connection.
     pub end: Option<End>,
     pub phase: Phase,
+    /// Whose it was before it moved: the application may still ask through that context, as long
+    /// as it has not seen the answer.
+    pub former: Option<Owner>,
     /// Whose connection it was before it was accepted.
     pub listener: Option<ListenerId>,
     /// The processes that hold it, if a process that held it has forked. Otherwise none: the

@@ -180,6 +180,7 @@ impl TcpControl {
                 irs: agreed.irs,
                 end: None,
                 phase,
+                former: None,
                 listener: match phase {
                     Phase::Waiting(id) => Some(id),
                     _ => None,
