@@ -206,6 +206,7 @@ FULL := -p tas-full-tests --release
 check:
 	$(MAKE) check-headers
 	$(MAKE) check-rust
+	$(MAKE) check-seeds
 	$(MAKE) check-loom
 	$(MAKE) check-abi
 	$(MAKE) check-c
@@ -225,6 +226,12 @@ lint: dpdk
 
 check-rust: lint check-docs
 	$(CARGO) test $(CARGOFLAGS) $(UNIT)
+
+# Random worlds, each from a seed: doc/testing.md. `TAS_WORLDS` says how many, `TAS_WORLDS_FROM`
+# from which on.
+check-seeds: dpdk
+	TAS_WORLDS=$${TAS_WORLDS:-2000} TAS_WORLDS_DIR=$${TAS_WORLDS_DIR:-$(TARGET)/worlds} \
+		$(CARGO) test $(CARGOFLAGS) -p tas --test worlds -- --nocapture
 
 # The committed reference, manual page and completions are those of the code.
 check-docs: dpdk
