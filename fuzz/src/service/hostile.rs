@@ -98,8 +98,10 @@ impl Hostile {
         let Some(index) = which.checked_rem(self.processes.len()) else {
             return;
         };
-        let context = usize::from(how & 1) % CONTEXTS;
         let process = &mut self.processes[index];
+        let Some(context) = usize::from(how & 1).checked_rem(process.app.contexts()) else {
+            return;
+        };
         match kind {
             0 => process.scribble_queue(context, bytes),
             1 => process.scribble(bytes),
