@@ -109,3 +109,35 @@ impl Schedule {
             .min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromZeros;
+
+    fn due(schedule: &mut Schedule, now: u64) -> Vec<u32> {
+        let mut due = Vec::new();
+        schedule.timers.advance(Micros(now), |id| due.push(id));
+        due
+    }
+
+    #[test]
+    fn a_timer_is_moved_up_when_it_is_due_earlier() {
+        let mut schedule = Schedule::new(4, Micros(0));
+        let mut app = AppState::new_zeroed();
+        schedule.arm(FlowId(2), &mut app, Micros(1_000_000));
+        schedule.arm(FlowId(2), &mut app, Micros(500));
+        assert_eq!(due(&mut schedule, 1000), [2]);
+    }
+
+    /// Most deadlines move back before they come: the wheel looks once, and is told then.
+    #[test]
+    fn a_timer_that_is_due_later_is_left_where_it_is() {
+        let mut schedule = Schedule::new(4, Micros(0));
+        let mut app = AppState::new_zeroed();
+        schedule.arm(FlowId(2), &mut app, Micros(500));
+        schedule.arm(FlowId(2), &mut app, Micros(1_000_000));
+        assert_eq!((app.armed, app.deadline), (Micros(500), Micros(1_000_000)));
+        assert_eq!(due(&mut schedule, 1000), [2]);
+    }
+}

@@ -35,6 +35,10 @@ const JOIN_SOCKET: &[u8] = TAS_JOIN_SOCKET_PATH.as_bytes();
 /// Children that are being announced at a time. Beyond it the oldest gives way, which may belong to
 /// somebody who never says a word.
 const JOINING_MAX: usize = 64;
+/// Most who are let in through each door, and most requests of one application that are answered,
+/// before the others have their turn: who never stops would otherwise have the slow path for
+/// itself.
+const AT_ONCE: usize = 16;
 /// Version of the protocol on [`SOCKET`].
 const VERSION: u32 = 1;
 /// Descriptors in one message of the second step.
@@ -208,13 +212,18 @@ impl Apps {
         self.apps.remove(&tenant);
     }
 
-    /// Takes in those that knock.
+    /// Takes in some of those that knock. The others are announced again.
     pub fn accept(&mut self, control: &mut Control) -> Vec<Arrival> {
         let mut new = Vec::new();
-        while let Some((stream, door)) = self.knock() {
-            match self.let_in(stream, door, control) {
-                Ok(arrival) => new.push(arrival),
-                Err(error) => log::warn!("application refused: {error}"),
+        for place in 0..self.listeners.0.len() {
+            for _ in 0..AT_ONCE {
+                let Some((stream, door)) = self.knock(place) else {
+                    break;
+                };
+                match self.let_in(stream, door, control) {
+                    Ok(arrival) => new.push(arrival),
+                    Err(error) => log::warn!("application refused: {error}"),
+                }
             }
         }
         new
@@ -237,21 +246,20 @@ impl Apps {
         }
     }
 
-    fn knock(&mut self) -> Option<(UnixStream, Door)> {
-        for (listener, door) in &self.listeners.0 {
-            match listener.accept() {
-                Ok((stream, _)) => return Some((stream, *door)),
-                Err(error) if out_of_descriptors(&error) => {
-                    // Whoever knocks would be announced again at once, for ever: the spare
-                    // descriptor serves to let it in and send it away.
-                    drop(self.spare.take());
-                    let refused = listener.accept();
-                    log::warn!("application refused: {error}");
-                    drop(refused);
-                    self.spare = spare();
-                }
-                _ => {}
+    fn knock(&mut self, place: usize) -> Option<(UnixStream, Door)> {
+        let (listener, door) = self.listeners.0.get(place)?;
+        match listener.accept() {
+            Ok((stream, _)) => return Some((stream, *door)),
+            Err(error) if out_of_descriptors(&error) => {
+                // Whoever knocks would be announced again at once, for ever: the spare
+                // descriptor serves to let it in and send it away.
+                drop(self.spare.take());
+                let refused = listener.accept();
+                log::warn!("application refused: {error}");
+                drop(refused);
+                self.spare = spare();
             }
+            Err(_) => {}
         }
         None
     }
@@ -395,9 +403,9 @@ impl Apps {
         Ok(())
     }
 
-    /// Reads what an application has written. False: it is gone, or broke the rules.
+    /// Reads what an application has written, or some of it. False: it is gone, or broke the rules.
     pub fn read(&mut self, tenant: TenantId, control: &mut Control) -> bool {
-        loop {
+        for _ in 0..AT_ONCE {
             let Some(app) = self.apps.get_mut(&tenant) else {
                 return true;
             };
@@ -415,6 +423,7 @@ impl Apps {
                 return false;
             }
         }
+        true
     }
 }
 

@@ -9,7 +9,7 @@ use tas_abi::appif::{
 };
 use tas_abi::memif::{AtxConnUpdate, AtxMsg};
 
-use crate::{PORT, Pair, seeds};
+use crate::{PORT, Pair, SERVER, seeds};
 
 /// What a hostile application does.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -18,7 +18,13 @@ enum Mischief {
     Garbage,
     /// Entries of known types that say anything.
     Entries,
+    /// Random bytes anywhere in its memory, the buffers of its own connections included, and
+    /// updates of these that have the right form and number, and say what cannot be.
+    Everywhere,
 }
+
+/// Connections that it opens before it does so.
+const OWN_CONNS: usize = 3;
 
 /// A number that is likely to be meant, or to be beyond what is.
 fn number(random: &mut Random) -> u64 {
@@ -109,6 +115,52 @@ fn scribble(app: &App, contexts: usize, random: &mut Random) {
     app.scribble(offset + random.below(u64::from(len)), &bytes);
 }
 
+/// True once it has connections of its own, of which data is under way; from then on it must not
+/// believe what it reads.
+fn takes_part(app: &mut App) -> bool {
+    let names: Vec<_> = app.conns().map(|(name, _)| name).collect();
+    if names.len() < OWN_CONNS {
+        app.open(0, SERVER.into(), PORT);
+        return false;
+    }
+    if app.conns().all(|(_, conn)| conn.open) {
+        return true;
+    }
+    app.poll();
+    for name in names {
+        app.send(name, &[0x5a; 3000]);
+    }
+    false
+}
+
+fn lie(app: &mut App, random: &mut Random) {
+    let at = random.below(OWN_CONNS as u64) as usize;
+    let Some((_, conn)) = app.conns().nth(at) else {
+        return;
+    };
+    let update = AtxConnUpdate {
+        rx_bump: number(random) as u32,
+        tx_bump: number(random) as u32,
+        flow_id: conn.flow,
+        bump_seq: conn.bump_seq.wrapping_add(random.below(3) as u16),
+        flags: random.below(2) as u8,
+    };
+    let core = conn.core;
+    app.post(0, core, AtxMsg::ConnUpdate(update));
+}
+
+fn scribble_everywhere(app: &mut App, random: &mut Random) {
+    match random.below(4) {
+        0 => scribble(app, 2, random),
+        1 => lie(app, random),
+        _ => {
+            let mut bytes = vec![0; random.between(1, 4096) as usize];
+            random.fill(&mut bytes);
+            app.scribble(random.below(app.region_len()), &bytes);
+        }
+    }
+}
+
 /// Runs an orderly client and server beside a hostile application on each of their hosts.
 fn beside(mischief: Mischief, usual: u64) {
     for seed in seeds(usual) {
@@ -121,17 +173,24 @@ fn beside(mischief: Mischief, usual: u64) {
         for host in hosts {
             hostile.push(pair.world.host(host).attach(2).unwrap());
         }
+        let mut ready = [mischief != Mischief::Everywhere; 2];
         let server = &mut pair.server;
         let done = pair.world.run(Micros::from_millis(60_000), |world, _| {
             for (index, app) in hostile.iter_mut().enumerate() {
                 if world.host(hosts[index]).expelled().contains(&app.tenant()) {
                     // Its memory is going: it must not be touched any more.
                     *app = world.host(hosts[index]).attach(2).unwrap();
+                    ready[index] = mischief != Mischief::Everywhere;
+                }
+                ready[index] = ready[index] || takes_part(app);
+                if !ready[index] {
+                    continue;
                 }
                 for _ in 0..random.below(4) {
                     let context = random.below(2) as usize;
                     match mischief {
                         Mischief::Garbage => scribble(app, 2, &mut random),
+                        Mischief::Everywhere => scribble_everywhere(app, &mut random),
                         Mischief::Entries if random.chance(300) => {
                             app.request(context, request(&mut random));
                         }
@@ -165,6 +224,11 @@ fn garbage_in_queues_hurts_nobody_else() {
 #[test]
 fn absurd_entries_hurt_nobody_else() {
     beside(Mischief::Entries, 60);
+}
+
+#[test]
+fn garbage_everywhere_hurts_nobody_else() {
+    beside(Mischief::Everywhere, 20);
 }
 
 /// Frames of all kinds from the network.

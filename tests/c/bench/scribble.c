@@ -15,6 +15,8 @@
 
 #define CONNS 8
 
+static struct flextcp_connection conns[CONNS];
+
 extern void *flexnic_mem;
 extern struct flexnic_info *flexnic_info;
 extern int flexnic_evfd[];
@@ -63,12 +65,33 @@ static void write_entries(unsigned char *base, uint32_t bytes, uint32_t entry, u
   }
 }
 
+/* Fills a queue with updates that have the right form, flow and number, and say
+ * what cannot be. */
+static void write_lies(unsigned char *base, uint32_t bytes)
+{
+  for (uint32_t at = 0; base != NULL && at + sizeof(struct flextcp_pl_atx) <= bytes;
+       at += sizeof(struct flextcp_pl_atx)) {
+    struct flextcp_pl_atx lie = { 0 };
+    const struct flextcp_connection *conn = &conns[random64() % CONNS];
+    lie.msg.connupdate.flow_id = conn->flow_id;
+    lie.msg.connupdate.bump_seq = (uint16_t)(conn->bump_seq + random64() % 3);
+    lie.msg.connupdate.rx_bump = (uint32_t)(random64() % 2 ? random64() : random64() % 4096);
+    lie.msg.connupdate.tx_bump = (uint32_t)(random64() % 2 ? random64() : random64() % 4096);
+    lie.msg.connupdate.flags = (uint8_t)(random64() % 4);
+    memcpy(base + at, &lie, sizeof(lie) - 1);
+    __atomic_store_n(base + at + sizeof(lie) - 1, FLEXTCP_PL_ATX_CONNUPDATE, __ATOMIC_RELEASE);
+  }
+}
+
 static void scribble_queues(const struct flextcp_context *ctx)
 {
   write_entries(ctx->kin_base, ctx->kin_len * 64, 64, KERNEL_APPOUT_REQ_SCALE);
   write_entries(ctx->kout_base, ctx->kout_len * 64, 64, KERNEL_APPIN_ACCEPTED_CONN);
   for (unsigned i = 0; i < ctx->num_queues; i++) {
-    write_entries(ctx->queues[i].txq_base, ctx->txq_len, 16, FLEXTCP_PL_ATX_CONNUPDATE);
+    if (random64() % 4 == 0)
+      write_lies(ctx->queues[i].txq_base, ctx->txq_len);
+    else
+      write_entries(ctx->queues[i].txq_base, ctx->txq_len, 16, FLEXTCP_PL_ATX_CONNUPDATE);
     write_entries(ctx->queues[i].rxq_base, ctx->rxq_len, 32, FLEXTCP_PL_ARX_CONNUPDATE);
   }
 }
@@ -77,7 +100,6 @@ static void scribble_queues(const struct flextcp_context *ctx)
  * to go wrong. */
 static void take_part(struct flextcp_context *ctx, uint32_t ip, uint16_t port, uint16_t listen_port)
 {
-  static struct flextcp_connection conns[CONNS];
   static struct flextcp_listener listener;
   struct flextcp_event events[16];
   unsigned answers = 0;
