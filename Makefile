@@ -56,7 +56,7 @@ DOCS := doc/options.md doc/counters.md share/man share/completions
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-sockets check-interpose \
 	check-options check-install check-full check-apps check-instructions instructions-baseline \
-	check-loopback loopback bench bench-veth bench-redis plots breakages fuzz fuzz-corpora
+	check-loopback loopback bench bench-veth bench-redis bench-loss plots breakages fuzz fuzz-corpora
 
 all: $(PRODUCTS)
 
@@ -360,6 +360,13 @@ bench-veth:
 	$(MAKE) deps
 	$(MAKE) all
 	tests/bench-veth.sh
+
+# Goodput over networks that lose, mix up and delay, beside Linux sockets. Some two minutes.
+LOSS_JSON ?= $(TARGET)/bench-loss.json
+bench-loss: all
+	$(MAKE) -s -C tests/c/bench
+	$(CARGO) build -q $(CARGOFLAGS) $(FULL) --bins
+	$(if $(filter 0,$(shell id -u)),,sudo -E) $(TARGET)/release/bench-loss --json $(LOSS_JSON)
 
 # redis on TAS beside redis on Linux sockets, over a veth pair.
 bench-redis: all

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "pattern.h"
 #include "stack.h"
 
 #define CHUNK 65536
@@ -46,16 +47,6 @@ static void fail(const char *what, uint64_t at)
 {
   printf("verify: FAILED: %s at byte %llu\n", what, (unsigned long long)at);
   exit(1);
-}
-
-/* Byte `i` of the stream of `seed`; its period is long enough that a stretch
- * in the wrong place shows. */
-static unsigned char pattern(uint64_t seed, uint64_t i)
-{
-  uint64_t x = (seed + i / 8) * 0x9e3779b97f4a7c15u;
-  x ^= x >> 29;
-  x *= 0xbf58476d1ce4e5b9u;
-  return (unsigned char)(x >> (8 * (i % 8)));
 }
 
 static uint64_t out_seed(const struct transfer *t)

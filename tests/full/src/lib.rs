@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod net;
+mod path;
 mod program;
 mod repository;
 mod rest;
@@ -17,6 +18,7 @@ mod tas;
 mod world;
 
 pub use net::{Behind, Net, Side};
+pub use path::{Line, Path};
 pub use program::{Finished, Program};
 pub use repository::{bench, product, scaled};
 pub use rest::{Watchdog, cpu_seconds, main_thread_cpu_seconds, use_one_cpu};

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::path::Path;
 use crate::program::{Finished, Program};
 
 /// One of the two machines.
@@ -29,6 +30,8 @@ impl Side {
 
 /// Name of the interface, on both machines.
 pub(crate) const INTERFACE: &str = "veth0";
+/// Names of the machine in the middle for the cables that end there.
+const ENDS: [&str; 2] = ["near", "far"];
 const PREFIX_LEN: u8 = 24;
 const SHORT: Duration = Duration::from_secs(10);
 
@@ -38,6 +41,8 @@ const SHORT: Duration = Duration::from_secs(10);
 pub struct Net {
     near: Machine,
     far: Machine,
+    /// Between them, if the cable is cut in two.
+    middle: Option<Machine>,
 }
 
 struct Machine(Child);
@@ -82,32 +87,64 @@ impl Net {
     /// When not called by root, or something that is needed is missing.
     #[expect(clippy::new_without_default, reason = "it is no plain value")]
     pub fn new() -> Net {
+        let net = Net::machines(None);
+        net.cable(&net.near, INTERFACE, &net.far, INTERFACE);
+        net
+    }
+
+    /// Two machines whose cables end in a third, which hands nothing on until [`Net::impaired`].
+    pub fn apart() -> Net {
+        let net = Net::machines(Some(Machine::new()));
+        if let Some(middle) = &net.middle {
+            for (machine, end) in [(&net.near, ENDS[0]), (&net.far, ENDS[1])] {
+                net.cable(machine, INTERFACE, middle, end);
+                // Frames are for the other machine.
+                net.run_in(middle, "ip", ["link", "set", end, "promisc", "on"]);
+            }
+        }
+        net
+    }
+
+    fn machines(middle: Option<Machine>) -> Net {
         assert!(
             rustix::process::geteuid().is_root(),
             "the full-system tests make network namespaces and need root: \
              run `make check-full`, or as root `cargo test -p tas-full-tests --release`"
         );
-        let net = Net {
+        Net {
             near: Machine::new(),
             far: Machine::new(),
-        };
-        let far = net.far.0.id().to_string();
-        net.ip(
-            Side::Near,
-            &format!("link add {INTERFACE} type veth peer name {INTERFACE} netns {far}"),
-        );
-        for side in [Side::Near, Side::Far] {
+            middle,
+        }
+    }
+
+    /// Joins two machines.
+    fn cable(&self, one: &Machine, name: &str, other: &Machine, other_name: &str) {
+        let pid = other.0.id();
+        let add = format!("link add {name} type veth peer name {other_name} netns {pid}");
+        self.run_in(one, "ip", add.split(' '));
+        for (machine, name) in [(one, name), (other, other_name)] {
             // As a NIC would, the cable carries whole frames: checksums are
             // filled in, and no segment is larger than the MTU.
-            net.run(
-                side,
-                "ethtool",
-                format!("-K {INTERFACE} tx off rx off tso off gso off gro off").split(' '),
-            );
-            net.ip(side, "link set lo up");
-            net.ip(side, &format!("link set {INTERFACE} up"));
+            let offloads = format!("-K {name} tx off rx off tso off gso off gro off");
+            self.run_in(machine, "ethtool", offloads.split(' '));
+            self.run_in(machine, "ip", ["link", "set", "lo", "up"]);
+            self.run_in(machine, "ip", ["link", "set", name, "up"]);
         }
-        net
+    }
+
+    /// Joins machines that are apart by a path, until the program is killed. `impair` is the
+    /// program of that name of this package.
+    ///
+    /// # Panics
+    /// When it does not start, or the machines are joined already.
+    pub fn impaired(&self, impair: &std::path::Path, path: &Path) -> Program {
+        let middle = self.middle.as_ref().expect("machines that are apart");
+        let mut command = middle.command(impair);
+        command.args(ENDS).arg(path.to_string());
+        let mut program = Program::start("impair", command);
+        program.wait_for("forwarding", SHORT);
+        program
     }
 
     /// The same, and the Linux stack of `side` has the machine's address.
@@ -153,6 +190,19 @@ impl Net {
             behind.ip(&args);
         }
         behind
+    }
+
+    /// Sets the congestion control of the connections of the machine's Linux stack.
+    pub fn set_congestion_control(&self, side: Side, name: &str) {
+        // As a route's metric, since a namespace may not have any of its own as default.
+        let network = "10.77.0.0/24";
+        self.ip(
+            side,
+            &format!(
+                "route replace {network} dev {INTERFACE} proto kernel scope link src {} congctl {name}",
+                side.ip()
+            ),
+        );
     }
 
     /// Sets the MTU of the machine's end of the cable, in bytes. The cable drops what is larger
@@ -216,6 +266,17 @@ impl Net {
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Finished {
         self.start(side, program, args).finish(SHORT).success()
+    }
+
+    fn run_in(
+        &self,
+        machine: &Machine,
+        program: &str,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) {
+        let mut command = machine.command(program);
+        command.args(args);
+        Program::start(program, command).finish(SHORT).success();
     }
 
     /// Runs iproute2's `ip`.
