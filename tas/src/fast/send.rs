@@ -24,8 +24,13 @@ const FLOWS_AHEAD: usize = 48;
 const ACKS: usize = BURSTS * BURST;
 /// Flows ahead that are fetched while one is acknowledged.
 const ACKS_AHEAD: usize = 4;
-/// How far a rate-limited flow that was held up may catch up, in nanoseconds.
+/// How far a rate-limited flow that was held up may catch up, in nanoseconds: a core that sleeps,
+/// or shares its CPU, comes late.
 const CATCH_UP: u64 = 200_000;
+/// Slow flows may catch up by so many segments, which conventional TCP sends at once anyway
+/// (RFC 6928), if they take no longer than [`CATCH_UP_MAX`].
+const CATCH_UP_SEGMENTS: u64 = 10;
+const CATCH_UP_MAX: u64 = 2_000_000;
 
 /// How a flow's turn ended.
 enum Turn {
@@ -232,8 +237,10 @@ impl<Q: NicQueue> Sender<'_, Q> {
             self.tx.segment(&slot.template, &plan, ring);
             self.counters.tx_bytes.add(u64::from(plan.len));
             if st.tx_rate != 0 {
-                let earliest = now_ns.saturating_sub(CATCH_UP);
-                slot.app.pace_next = slot.app.pace_next.max(earliest) + cost(&plan, st.tx_rate);
+                let cost = cost(&plan, st.tx_rate);
+                let catch_up = (CATCH_UP_SEGMENTS * cost).clamp(CATCH_UP, CATCH_UP_MAX);
+                let earliest = now_ns.saturating_sub(catch_up);
+                slot.app.pace_next = slot.app.pace_next.max(earliest) + cost;
             }
         }
         match (Flow {

@@ -200,7 +200,9 @@ impl Flow<'_> {
             }
         } else if seg.sack || self.ext.recovery != Recovery::None {
             self.update_window(seg, 0);
-            self.on_sack(seg, sacks, 0, params, now, &mut out.signs);
+            if self.on_sack(seg, sacks, 0, params, now, &mut out.signs) {
+                self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
+            }
         }
     }
 
@@ -293,6 +295,7 @@ impl Flow<'_> {
             drops: self.st.cnt_tx_drops,
             timeout: self.ext.timed_out,
             rtt_us: self.st.rtt_est,
+            last_rtt_us: self.ext.rtt.last_us(),
             interval_us: u32::try_from(interval).unwrap_or(u32::MAX),
             backlogged: self.ext.backlogged,
             mss: self.ext.mss,

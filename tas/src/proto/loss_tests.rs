@@ -380,6 +380,6 @@ mod ecn_and_congestion_control {
         sends!(t, seq: 1001);
         t.wait(300);
         recv!(t, ack: 6001);
-        assert_eq!(t.host.st.tx_rate, 50_000);
+        assert_eq!(t.host.st.tx_rate, 70_000);
     }
 }

@@ -43,6 +43,9 @@ struct Undo {
     /// Retransmissions that the peer did not report as sent in vain.
     resent: u16,
     possible: bool,
+    /// Something was sent again, all of it before `until`.
+    any: bool,
+    until: u32,
 }
 
 /// What loss recovery remembers besides the scoreboard.
@@ -62,6 +65,10 @@ pub(super) struct Loss {
     /// Recoveries until it shrinks again.
     calm: u8,
     probe: Probe,
+    /// What may be under way at the end of this recovery, bytes (RFC 6937, ssthresh).
+    goal: u32,
+    /// How much of what was under way at its begin that is, in 256ths.
+    kept: u16,
     /// The probe is for what a recovery did not find: there was a reduction already.
     reduced: bool,
 }
@@ -104,11 +111,19 @@ impl Flow<'_> {
         }
         let twice = self.take_blocks(sacks, signs);
         let delivered = (acked + self.ext.board.sacked(una)).saturating_sub(before);
+        self.count_delivered(acked, delivered);
         self.sample_by_sack(now);
         if self.ext.recovery == Recovery::Probe {
             self.judge_probe(acked, twice, seg.sack, params, now);
         }
         self.settle(acked, delivered, params, now, signs)
+    }
+
+    /// Of the bytes of an ACK, those count for congestion control that have arrived with it; not
+    /// those that had been reported before, which may be many at once.
+    fn count_delivered(&mut self, acked: u32, delivered: u32) {
+        let counted = self.st.cnt_rx_ack_bytes.saturating_add(delivered);
+        self.st.cnt_rx_ack_bytes = counted.saturating_sub(acked);
     }
 
     /// Takes the blocks of an ACK; returns whether one told of data that came twice.
@@ -271,7 +286,10 @@ impl Flow<'_> {
         }
         self.ext.rexmit_due = self.next_retransmission().is_some();
         self.watch_reordering(params, now);
-        acked > 0 && self.ext.rexmit_mode != RexmitMode::Reorder
+        // What is reported restarts the timer like what is acknowledged, until something arrives
+        // that was sent after the retransmission waited for (RFC 6675 §6).
+        let waits = delivered > 0 && self.is_repairing() && !self.ext.board.is_first_overtaken();
+        (acked > 0 || waits) && self.ext.rexmit_mode != RexmitMode::Reorder
     }
 
     /// What is lost is being sent again.
@@ -312,12 +330,7 @@ impl Flow<'_> {
 
     /// Recovery goes on: what arrived makes room for as much, and for some more.
     fn go_on(&mut self, delivered: u32, now: Micros) {
-        if delivered > 0 {
-            // One segment more for each ACK: slow start after a timeout (RFC 5681 §3.1), and the
-            // slow-start reduction bound of proportional rate reduction (RFC 6937 §3.1) otherwise.
-            let growth = delivered.min(self.ext.mss.into());
-            self.ext.rexmit_wnd = self.ext.rexmit_wnd.saturating_add(growth);
-        }
+        self.widen(delivered);
         let srtt = u64::from(self.st.rtt_est);
         let patience = match self.ext.loss.reordering {
             true => srtt + self.reordering_window().0,
@@ -332,13 +345,31 @@ impl Flow<'_> {
         }
     }
 
+    /// `delivered` bytes more have arrived: how much may be under way now.
+    fn widen(&mut self, delivered: u32) {
+        let wnd = self.ext.rexmit_wnd;
+        // One segment more for each ACK: slow start after a timeout (RFC 5681 §3.1), and the
+        // slow-start reduction bound of proportional rate reduction (RFC 6937 §3.1) otherwise.
+        let wider = wnd.saturating_add(delivered.min(self.ext.mss.into()));
+        let Loss { goal, kept, .. } = self.ext.loss;
+        self.ext.rexmit_wnd = if self.ext.recovery == Recovery::Timeout {
+            wider
+        } else if wnd > goal {
+            // The queue empties within the round trip in which the rate falls.
+            let less = u64::from(delivered) * u64::from(256u16.saturating_sub(kept)) / 256;
+            wnd.saturating_sub(u32::try_from(less).unwrap_or(wnd))
+                .max(goal)
+        } else {
+            wider.min(goal)
+        };
+    }
+
     /// Something is lost: send it again, and slow down (RFC 6675 §5 step 4).
     fn begin_recovery(&mut self, params: &TcpParams, now: Micros, signs: &mut Signs) {
         signs.add(Signs::LOSS);
         let reduced = self.ext.recovery == Recovery::Probe && self.ext.loss.reduced;
         self.ext.recovery = Recovery::Sack;
         self.ext.recover = self.st.tx_next_seq;
-        self.ext.timing = false; // Karn.
         let loss = &mut self.ext.loss;
         loss.calm = loss.calm.saturating_sub(1);
         if loss.calm == 0 {
@@ -347,20 +378,38 @@ impl Flow<'_> {
         self.find_lost(now);
         self.ext.rexmit_wnd = self.pipe() + u32::from(self.ext.mss);
         self.remember_rate();
+        let before = self.st.tx_rate;
         if !reduced {
             self.reduce(params, now);
         }
+        self.aim(before);
         self.ext.rexmit_mode = RexmitMode::Retransmit;
         self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
     }
 
-    /// Remembers what to go back to if the loss turns out to be none.
+    /// What is under way shall be less by as much as the rate, which was `before`.
+    fn aim(&mut self, before: u32) {
+        let kept = u64::from(self.st.tx_rate) * 256 / u64::from(before.max(1));
+        let kept = if before == 0 { 256 } else { kept.min(256) };
+        let goal = u64::from(self.st.tx_sent) * kept / 256;
+        self.ext.loss.kept = u16::try_from(kept).unwrap_or(256);
+        self.ext.loss.goal = u32::try_from(goal)
+            .unwrap_or(u32::MAX)
+            .max(2 * u32::from(self.ext.mss));
+    }
+
+    /// Remembers what to go back to if the loss turns out to be none. As long as what was sent
+    /// again for another loss may still be acknowledged, ACKs do not tell of this one alone.
     fn remember_rate(&mut self) {
-        self.ext.loss.undo = Undo {
+        let una = self.snd_una();
+        let undo = &mut self.ext.loss.undo;
+        if undo.any && una.lt(SeqNum(undo.until)) {
+            return;
+        }
+        *undo = Undo {
             prior: self.ext.cc,
-            first_at: Micros(0).into(),
-            resent: 0,
             possible: true,
+            ..Undo::default()
         };
     }
 
@@ -486,6 +535,10 @@ impl Flow<'_> {
                     undo.first_at = now.into();
                 }
                 undo.resent = undo.resent.saturating_add(1);
+                undo.until = match std::mem::replace(&mut undo.any, true) {
+                    true => SeqNum(undo.until).max(end).0,
+                    false => end.0,
+                };
                 if start == self.snd_una() {
                     self.ext.rexmit_at = now.into();
                 }

@@ -269,6 +269,55 @@ mod rate_rfc6937 {
         sends!(t, seq: 7001);
         assert!(t.is_quiet());
     }
+
+    /// What is under way falls like the rate, within the round trip.
+    #[test]
+    fn the_queue_empties_meanwhile() {
+        let mut t = sending(Trace::with_params(with_sack(), dctcp()), 10);
+        recv!(t, sack: [(2001, 5001)]);
+        sends!(t, seq: 1001);
+        assert_eq!(t.host.ext.rexmit_wnd, 7000);
+        recv!(t, sack: [(2001, 6001)]);
+        // 7/10 of the ten segments that were under way, in 256ths.
+        assert_eq!(t.host.ext.rexmit_wnd, 6992);
+        recv!(t, sack: [(2001, 7001)]);
+        assert_eq!(t.host.ext.rexmit_wnd, 6992);
+    }
+}
+
+mod timer {
+    use super::*;
+
+    /// A queue that was full takes longer to come through than the timeout knows.
+    #[test]
+    fn reports_of_what_was_sent_before_put_it_off_rfc6675_6() {
+        let mut t = in_flight(8);
+        recv!(t, sack: [(2001, 5001)]);
+        sends!(t, seq: 1001);
+        for right in [6001, 7001, 8001, 9001] {
+            t.wait(RTO - 100);
+            recv!(t, sack: [(2001, right)]);
+            assert_eq!(t.host.flow().deadline(), t.now + Micros(RTO));
+        }
+        let (waited, out) = t.timer();
+        assert!(waited == RTO && out.retransmit);
+    }
+
+    #[test]
+    fn the_round_trip_is_measured_meanwhile() {
+        let mut t = in_flight(9);
+        t.write(4000);
+        recv!(t, sack: [(2001, 5001)]);
+        sends!(t, seq: 1001);
+        recv!(t, sack: [(2001, 6001)]);
+        sends!(t, seq: 10_001);
+        recv!(t, sack: [(7001, 8001), (2001, 6001)]);
+        sends!(t, seq: 6001);
+        t.wait(300);
+        recv!(t, sack: [(10_001, 11_001), (7001, 8001), (2001, 6001)]);
+        // 7/8 · 100 + 1/8 · 300.
+        assert_eq!(t.host.st.rtt_est, 125);
+    }
 }
 
 mod timeout {
@@ -438,13 +487,13 @@ mod congestion_control {
     fn slows_down_at_once_and_once() {
         let mut t = sending(Trace::with_params(with_sack(), dctcp()), 9);
         recv!(t, sack: [(2001, 5001)]);
-        assert_eq!(t.host.st.tx_rate, 50_000);
+        assert_eq!(t.host.st.tx_rate, 70_000);
         sends!(t, seq: 1001);
         recv!(t, sack: [(6001, 9001), (2001, 5001)]);
         sends!(t, seq: 5001);
         t.wait(300);
         recv!(t, ack: 10_001);
-        assert_eq!(t.host.st.tx_rate, 50_000);
+        assert_eq!(t.host.st.tx_rate, 70_000);
     }
 
     #[test]
@@ -459,10 +508,10 @@ mod congestion_control {
             sends!(t, seq: 5001 + i * 1000);
         }
         recv!(t, ack: 5001, sack: [(6001, 9001)]);
-        assert_eq!(t.host.st.tx_rate, 50_000);
+        assert_eq!(t.host.st.tx_rate, 70_000);
         t.wait(200);
         recv!(t, ack: 6001);
-        assert_eq!(t.host.st.tx_rate, 25_000);
+        assert_eq!(t.host.st.tx_rate, 49_000);
     }
 }
 
@@ -476,7 +525,7 @@ mod spurious {
         sends!(t, seq: 1001);
         recv!(t, sack: [(4001, 7001), (2001, 3001)]);
         sends!(t, seq: 3001);
-        assert_eq!(t.host.st.tx_rate, 50_000);
+        assert_eq!(t.host.st.tx_rate, 70_000);
         recv!(t, ack: 7001);
         let out = recv!(t, ack: 7001, sack: [(1001, 2001)]);
         assert!(!out.signs.contains(Signs::SPURIOUS));
@@ -508,6 +557,26 @@ mod spurious {
             assert_eq!(t.host.st.tx_rate < 100_000, !late);
             assert_eq!(t.host.ext.recovery, Recovery::None);
         }
+    }
+
+    /// The echo of an earlier retransmission is not that of the original.
+    #[test]
+    fn not_while_other_retransmissions_may_be_acknowledged() {
+        let init = FlowInit {
+            sack: true,
+            mss: 1012,
+            ..init_timestamps()
+        };
+        let mut t = sending(Trace::with_params(init, dctcp()), 9);
+        recv!(t, sack: [(2001, 5001)], ts: (501, 10_000));
+        let first = sends!(t, seq: 1001).timestamps.unwrap().val;
+        let (_, out) = t.timer();
+        assert!(out.retransmit);
+        let again = sends!(t, seq: 1001).timestamps.unwrap().val;
+        assert!(again > first);
+        let out = recv!(t, ack: 2001, ts: (501, first));
+        assert!(!out.signs.contains(Signs::SPURIOUS));
+        assert!(t.host.ext.recovery == Recovery::Timeout);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct RttEstimator {
     srtt8: u32,
     /// RTTVAR in quarters of a microsecond.
     rttvar4: u32,
+    /// The last sample, microseconds.
+    last: u32,
     /// Doublings of the timeout.
     backoff: u8,
 }
@@ -28,6 +30,7 @@ impl RttEstimator {
         // 2²⁸ µs are more than 4 minutes; a zero would mean "not measured".
         let rtt = rtt.0.clamp(1, 1 << 28) as u32;
         self.backoff = 0;
+        self.last = rtt;
         if self.srtt8 == 0 {
             self.srtt8 = rtt * 8;
             self.rttvar4 = rtt * 2;
@@ -41,6 +44,11 @@ impl RttEstimator {
     /// SRTT in microseconds; 0 = not measured.
     pub(super) fn srtt_us(&self) -> u32 {
         self.srtt8.div_ceil(8)
+    }
+
+    /// The last sample in microseconds; 0 = none.
+    pub(super) fn last_us(&self) -> u32 {
+        self.last
     }
 
     /// RTTVAR in microseconds.

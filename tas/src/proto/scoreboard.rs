@@ -281,6 +281,12 @@ impl Scoreboard {
         }
     }
 
+    /// Something has arrived that was sent after the beginning of the first hole was sent again.
+    pub(super) fn is_first_overtaken(&self) -> bool {
+        let first = self.held().first();
+        first.is_some_and(|hole| hole.under_way() > 0 && self.edge().gt(SeqNum(hole.snd_nxt)))
+    }
+
     /// Finds the retransmissions that are lost: something that was sent later has arrived
     /// (RFC 8985 §6.2). Only those sent before `before` count. Returns whether there were any.
     pub(super) fn lose_retransmissions(&mut self, before: Micros) -> bool {

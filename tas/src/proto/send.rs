@@ -176,7 +176,9 @@ impl Flow<'_> {
         let offset = start.since(self.snd_una());
         let left = (self.st.tx_sent - offset).saturating_add(self.st.tx_avail);
         let (n, fin) = self.cut(n, left);
-        self.ext.timing = false; // Karn.
+        // Karn. What SACK recovery sends again lies before the segment that is timed, whose own
+        // arrival is reported.
+        self.ext.timing &= self.ext.recovery == Recovery::Sack;
         self.ext.liveness.retransmits = self.ext.liveness.retransmits.wrapping_add(1);
         self.data_header(now, plan);
         plan.seq = start;

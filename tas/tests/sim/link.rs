@@ -1,5 +1,6 @@
 //! Two applications with one connection between them, for tests that go step by step.
 
+use tas::nic::sim::Path;
 use tas::sim::{App, ConnName, Event, HostConf, HostIndex, Queues, World};
 use tas::types::Micros;
 
@@ -63,9 +64,22 @@ impl Link {
     }
 
     pub fn with_queues(seed: u64, conf: impl Fn(HostConf) -> HostConf, queues: Queues) -> Link {
+        Link::open(seed, conf, queues, Path::default())
+    }
+
+    /// Over a path that either way is the same.
+    pub fn over(seed: u64, conf: impl Fn(HostConf) -> HostConf, path: Path) -> Link {
+        Link::open(seed, conf, Queues::default(), path)
+    }
+
+    fn open(seed: u64, conf: impl Fn(HostConf) -> HostConf, queues: Queues, path: Path) -> Link {
         let mut world = World::new(seed);
         let there = world.add(conf(HostConf::new(SERVER))).unwrap();
         let here = world.add(conf(HostConf::new(CLIENT))).unwrap();
+        for host in [there, here] {
+            let port = world.host(host).port();
+            world.network.set_path(port, path);
+        }
         let mut b = world.host(there).attach_with(2, queues).unwrap();
         let mut a = world.host(here).attach_with(2, queues).unwrap();
         let listener = b.listen(0, PORT, 8);
@@ -82,7 +96,7 @@ impl Link {
             a: end(here, a, opened),
             b: end(there, b, accepted),
         };
-        let open = link.run_until(Micros::from_millis(100), |link| {
+        let open = link.run_until(Micros::from_millis(2_000), |link| {
             let open = |end: &End| end.app.conn(end.conn).is_some_and(|conn| conn.open);
             open(&link.a) && open(&link.b)
         });

@@ -1,7 +1,7 @@
 //! DCTCP on a window (RFC 8257), turned into a rate by the round-trip time.
 #![forbid(unsafe_code)]
 
-use super::{CcState, INITIAL_SEGMENTS, Sample, conclude, observe};
+use super::{CcState, INITIAL_SEGMENTS, LOSS_FACTOR, Sample, conclude, observe};
 use crate::config::DctcpWinParams;
 use crate::types::Micros;
 
@@ -40,7 +40,7 @@ pub(super) fn next(
     } else if sample.drops > 0 {
         conclude(state, p.weight);
         state.avoidance = 1;
-        state.cwnd = (state.cwnd / 2).max(floor);
+        state.cwnd = ((f64::from(state.cwnd) * LOSS_FACTOR) as u32).max(floor);
     } else if window_over && conclude(state, p.weight) {
         // Once for each window of data (RFC 8257 §3.3).
         state.avoidance = 1;
@@ -49,10 +49,10 @@ pub(super) fn next(
     } else if sample.backlogged && state.marked == 0 {
         grow(state, sample.acked_bytes, mss);
     }
-    let rtt = if sample.rtt_us == 0 {
-        rtt_init.0
-    } else {
-        sample.rtt_us.into()
+    // A queue that grows makes the rate of the window fall at once, not when the average knows.
+    let rtt = match sample.rtt_us.max(sample.last_rtt_us) {
+        0 => rtt_init.0,
+        rtt => rtt.into(),
     };
     rate(p, state.cwnd, rtt)
 }

@@ -99,6 +99,10 @@ pub struct CcState {
     rtt_diff: f32,
     /// Intervals in a row with a gradient that is not positive (timely).
     calm: u32,
+    /// The rate that was lost to a loss, kbit/s; 0 = none (dctcp-rate).
+    regain: u32,
+    /// What arrived in the last interval of a round trip or more, kbit/s (dctcp-rate).
+    arrived: u32,
     /// 1 once slow start is over.
     avoidance: u8,
     /// Keeps the layout free of implicit padding.
@@ -126,8 +130,10 @@ pub struct Sample {
     pub drops: u16,
     /// The retransmission timer ran out.
     pub timeout: bool,
-    /// Smoothed or last round-trip time, µs; 0 = not measured.
+    /// Smoothed round-trip time, µs; 0 = not measured.
     pub rtt_us: u32,
+    /// The last one measured, µs; 0 = none.
+    pub last_rtt_us: u32,
     /// Length of the interval, µs.
     pub interval_us: u32,
     /// The application had more to send than the rate let out.
@@ -168,6 +174,10 @@ const INITIAL_SEGMENTS: u32 = 10;
 /// Slack allowed between the rate granted and the rate that was really achieved before growth
 /// stops: ACKs come in lumps.
 const USED_SLACK: f64 = 1.2;
+
+/// What is left of a rate or window after a loss. DCTCP reacts to losses as conventional
+/// congestion control does (RFC 8257 §3.5); that is today's (RFC 9438 §4.6).
+const LOSS_FACTOR: f64 = 0.7;
 
 /// The rate at which bytes were acknowledged, kbit/s.
 fn achieved(state: &CcState, sample: &Sample) -> f64 {

@@ -1,7 +1,7 @@
 //! TIMELY: control by the gradient of the round-trip time (Mittal et al., SIGCOMM 2015, §4.3).
 #![forbid(unsafe_code)]
 
-use super::{CcState, Sample, USED_SLACK, achieved, kbps, observe};
+use super::{CcState, LOSS_FACTOR, Sample, USED_SLACK, achieved, kbps, observe};
 use crate::config::TimelyParams;
 
 /// After this many intervals without a positive gradient, the increase is hyperactive.
@@ -20,7 +20,7 @@ pub(super) fn next(p: &TimelyParams, state: &mut CcState, sample: &Sample) -> u3
     }
     if sample.drops > 0 {
         state.calm = 0;
-        return kbps(rate / 2.0, p.min_rate_kbps);
+        return kbps(rate * LOSS_FACTOR, p.min_rate_kbps);
     }
     if sample.acked_bytes == 0 || sample.rtt_us == 0 {
         return state.rate;
