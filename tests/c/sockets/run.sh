@@ -84,7 +84,7 @@ run_all() {
     numbers=$(find "$here" -name '*.c' -printf '%f\n' | sed 's/\.c$//' | sort)
     while read -r name; do
         port=$((first_port + ports_each * $(grep -nxF "$name" <<<"$numbers" | cut -d: -f1)))
-        run_one "$name" "$from/$name" "$out/$stack" "$port" "$@" &
+        run_one "$name" "$from/$name" "$out/$stack" "$port" T_STACK="$stack" "$@" &
         jobs=$((jobs + 1))
         if [ "$jobs" -ge 2 ]; then
             wait -n
