@@ -9,7 +9,7 @@ extern int tas_move_conn(int fd) __attribute__((weak));
 static pthread_barrier_t turn;
 static int conn, moved, right;
 
-static bool on_tas(void)
+static int on_tas(void)
 {
     const char *stack = getenv("T_STACK");
 
