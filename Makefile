@@ -56,7 +56,7 @@ DOCS := doc/options.md doc/counters.md share/man share/completions
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-sockets check-interpose \
 	check-options check-install check-full check-apps check-instructions instructions-baseline \
-	check-loopback loopback bench bench-veth bench-redis bench-loss plots breakages fuzz fuzz-corpora
+	check-loopback loopback bench bench-veth bench-redis bench-loss plots plots-congestion breakages fuzz fuzz-corpora
 
 all: $(PRODUCTS)
 
@@ -372,10 +372,14 @@ bench-loss: all
 bench-redis: all
 	$(if $(filter 0,$(shell id -u)),,sudo -E) tests/bench-redis.sh
 
-# Tables and charts in doc/, and the results that they show.
-plots:
+# Tables and charts in doc/: of congestion control, from the simulation, and of the last `make bench`
+# with the results that they show.
+plots: plots-congestion
 	$(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- plots $(BENCH_JSON) doc
 	install -m 644 $(BENCH_JSON) doc/performance/results.json
+
+plots-congestion:
+	$(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- congestion doc
 
 # `deps` first, by itself: the build needs what it installs.
 demo:

@@ -20,19 +20,58 @@ pub struct Series {
     pub colour: usize,
     /// Drawn with gaps.
     pub dashed: bool,
+    /// With a dot at each point.
+    pub dots: bool,
     /// In ascending order of x.
     pub points: Vec<(f64, f64)>,
 }
 
-/// A logarithmic axis.
+impl Series {
+    /// A plain line.
+    pub fn line(label: &str, colour: usize, points: Vec<(f64, f64)>) -> Series {
+        Series {
+            label: label.to_owned(),
+            colour,
+            dashed: false,
+            dots: false,
+            points,
+        }
+    }
+}
+
+/// How values are spread over an axis.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// As they are.
+    Linear,
+    /// By their logarithm.
+    Logarithmic,
+}
+
+/// An axis.
 pub struct Axis {
     /// What it shows.
     pub label: &'static str,
+    /// How values are spread.
+    pub scale: Scale,
     /// Where it is marked, and with what.
     pub ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
+    /// An axis from 0 to `end` with a mark at the end of each of so many parts.
+    pub fn even(label: &'static str, end: f64, parts: u32) -> Axis {
+        let ticks = (0..=parts).map(|part| {
+            let value = end * f64::from(part) / f64::from(parts);
+            (value, format!("{value:.0}"))
+        });
+        Axis {
+            label,
+            scale: Scale::Linear,
+            ticks: ticks.collect(),
+        }
+    }
+
     /// An axis with a mark at each power of ten around `values`.
     pub fn decades(
         label: &'static str,
@@ -54,18 +93,26 @@ impl Axis {
             (value, name(value))
         })
         .collect();
-        Axis { label, ticks }
+        Axis {
+            label,
+            scale: Scale::Logarithmic,
+            ticks,
+        }
     }
 
     /// Where `value` is, from 0 to 1.
     fn place(&self, value: f64) -> f64 {
-        let low = self.ticks.first().map_or(1.0, |tick| tick.0).log10();
-        let high = self.ticks.last().map_or(10.0, |tick| tick.0).log10();
-        ((value.log10() - low) / (high - low)).clamp(0.0, 1.0)
+        let spread = |value: f64| match self.scale {
+            Scale::Linear => value,
+            Scale::Logarithmic => value.log10(),
+        };
+        let low = spread(self.ticks.first().map_or(1.0, |tick| tick.0));
+        let high = spread(self.ticks.last().map_or(10.0, |tick| tick.0));
+        ((spread(value) - low) / (high - low)).clamp(0.0, 1.0)
     }
 }
 
-/// Lines over logarithmic axes.
+/// Lines over two axes.
 pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
     let px = |value| LEFT + x.place(value) * (WIDTH - LEFT - RIGHT);
     let py = |value| HEIGHT - BOTTOM - y.place(value) * (HEIGHT - TOP - BOTTOM);
@@ -91,7 +138,7 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
     });
     let mut labels = Vec::new();
     for (series, points) in places {
-        svg.curve(&points, colour(series.colour), series.dashed);
+        svg.curve(&points, series);
         if let Some((x, y)) = points.last() {
             labels.push((*y, *x, series));
         }
@@ -205,12 +252,13 @@ impl Svg {
         ));
     }
 
-    fn curve(&mut self, points: &[(f64, f64)], colour: &str, dashed: bool) {
+    fn curve(&mut self, points: &[(f64, f64)], series: &Series) {
+        let colour = colour(series.colour);
         let path: Vec<String> = points
             .iter()
             .map(|(x, y)| format!("{x:.1},{y:.1}"))
             .collect();
-        let dashes = if dashed {
+        let dashes = if series.dashed {
             " stroke-dasharray=\"5 4\""
         } else {
             ""
@@ -219,7 +267,7 @@ impl Svg {
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}/>",
             path.join(" ")
         ));
-        for (x, y) in points {
+        for (x, y) in points.iter().filter(|_| series.dots) {
             self.push(format_args!(
                 "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"
             ));

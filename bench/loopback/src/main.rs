@@ -6,6 +6,7 @@
 
 mod bench;
 mod chart;
+mod congestion;
 mod doc;
 mod isolation;
 mod loopback;
@@ -43,6 +44,11 @@ enum Command {
     Plots {
         /// File that `run --json` wrote
         json: PathBuf,
+        /// The documentation's directory
+        doc: PathBuf,
+    },
+    /// Simulate congestion control at a bottleneck, and draw charts into the documentation
+    Congestion {
         /// The documentation's directory
         doc: PathBuf,
     },
@@ -136,6 +142,7 @@ fn main() -> ExitCode {
         Command::Run(run) => isolation::enter().and_then(|()| measure(&run)),
         Command::Smoke => isolation::enter().and_then(|()| bench::smoke()),
         Command::Plots { json, doc } => doc::fill_in(&json, &doc),
+        Command::Congestion { doc } => congestion::draw(&doc),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! The charts of `doc/performance.md`.
 
-use crate::chart::{Axis, Bar, Series, bars, lines};
+use crate::chart::{Axis, Bar, Scale, Series, bars, lines};
 use crate::loopback::Echo;
 use crate::plan::{Algorithm, BYTES, CONNECTIONS, PENDING, Table};
 use crate::results::Results;
@@ -97,6 +97,7 @@ fn by_connections(
                 label: format!("{bytes} bytes × {pending}"),
                 colour,
                 dashed: pending > 1,
+                dots: true,
                 points,
             });
         }
@@ -108,6 +109,7 @@ fn by_connections(
     let ticks = CONNECTIONS.into_iter().map(f64::from);
     let x = Axis {
         label: "connections",
+        scale: Scale::Logarithmic,
         ticks: ticks.map(|n| (n, thousands(n))).collect(),
     };
     lines(title, &x, &y, &series)

@@ -249,7 +249,7 @@ pub(super) struct Args {
           help_heading = "Congestion control")]
     pub cc_dctcp_mimd: Option<f64>,
 
-    /// DCTCP: lowest rate
+    /// DCTCP: lowest rate, down to 1 Mbit/s if lasting marks or losses tell that it is too much
     #[arg(long, value_name = "KBPS", default_value_t = 10_000, value_parser = u32_in(0..=KBPS_MAX),
           help_heading = "Congestion control")]
     pub cc_dctcp_min: u32,
@@ -299,7 +299,7 @@ pub(super) struct Args {
           help_heading = "Congestion control")]
     pub cc_timely_minrtt: u32,
 
-    /// TIMELY: lowest rate
+    /// TIMELY: lowest rate, down to 1 Mbit/s if losses or twice T_high tell that it is too much
     #[arg(long, value_name = "KBPS", default_value_t = 10_000, value_parser = u32_in(0..=KBPS_MAX),
           help_heading = "Congestion control")]
     pub cc_timely_minrate: u32,

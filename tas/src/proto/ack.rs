@@ -3,7 +3,7 @@
 use tas_wire::{SackBlocks, SeqNum, TcpFlags};
 
 use super::cc::{self, Sample};
-use super::ext::{Keeper, Recovery, RexmitMode};
+use super::ext::{Keeper, Recovery, RexmitMode, Timing};
 use super::flow::{Flow, ring_add};
 use super::state::{Event, State};
 use super::types::{End, Received, Segment, Signs, TcpParams};
@@ -92,6 +92,10 @@ impl Flow<'_> {
         st.cnt_rx_ack_bytes = st.cnt_rx_ack_bytes.saturating_add(acked);
         if seg.flags.contains(TcpFlags::ECE) && self.ecn() {
             self.st.cnt_rx_ecn_bytes = self.st.cnt_rx_ecn_bytes.saturating_add(acked);
+            if !self.ext.cc_reacted {
+                // RFC 8257 §3.3: the first mark of a window counts at once, others do not.
+                self.ext.cc_next = now.into();
+            }
         }
         out.notice.tx_bump = acked;
 
@@ -101,10 +105,10 @@ impl Flow<'_> {
             self.judge_black_hole(now, &mut out.signs);
         }
         self.ext.rexmit_due = false;
-        if self.ext.timing && seg.ack.ge(SeqNum(self.ext.rtt_seq)) {
-            self.ext.timing = false;
-            self.ext.rtt.sample(now.since(self.ext.rtt_at.into()));
-            self.st.rtt_est = self.ext.rtt.srtt_us();
+        if self.ext.timing == Timing::One && seg.ack.ge(SeqNum(self.ext.rtt_seq)) {
+            self.take_sample(self.ext.rtt_at.into(), params, now);
+        } else if self.ext.timing == Timing::Two {
+            self.sample_of_two(seg.ack, params, now);
         }
         let restart = (self.ext.recovery == Recovery::None && !seg.sack)
             || self.recover(seg, sacks, acked, params, now, out);
@@ -119,6 +123,40 @@ impl Flow<'_> {
         }
         if now >= self.ext.cc_next.into() {
             self.end_interval(params, now);
+        }
+    }
+
+    /// Two segments are being timed, and all up to `right` is acknowledged. If the ACK of the first
+    /// waited for the second (RFC 1122 §4.2.3.2), that one counts: the wait is as long as the rate
+    /// is low, and no round trip.
+    fn sample_of_two(&mut self, right: SeqNum, params: &TcpParams, now: Micros) {
+        if right.ge(SeqNum(self.ext.rtt_next_seq)) {
+            self.take_sample(self.ext.rtt_next_at.into(), params, now);
+        } else if right.ge(SeqNum(self.ext.rtt_seq)) {
+            self.take_sample(self.ext.rtt_at.into(), params, now);
+        }
+    }
+
+    /// What was `sent` then, and timed, has arrived.
+    #[inline]
+    pub(super) fn take_sample(&mut self, sent: Micros, params: &TcpParams, now: Micros) {
+        self.ext.timing = Timing::Nothing;
+        let rtt = self.ext.rtt.sample(now.since(sent));
+        self.st.rtt_est = self.ext.rtt.srtt_us();
+        if rtt < self.ext.rtt_watch {
+            self.on_short_rtt(rtt, params, now);
+        }
+    }
+
+    /// A round trip was shorter than those before in this control interval, or much shorter than
+    /// what the interval was chosen by: a time that a retransmission, or a queue, took.
+    #[cold]
+    fn on_short_rtt(&mut self, rtt: u32, params: &TcpParams, now: Micros) {
+        self.ext.rtt_watch = rtt;
+        self.ext.rtt_least = rtt;
+        if rtt < self.st.rtt_est / 2 {
+            let interval = params.cc.interval(Some(Micros(self.st.rtt_est.into())));
+            self.ext.cc_next = Micros::from(self.ext.cc_next).min(now + interval).into();
         }
     }
 
@@ -154,7 +192,7 @@ impl Flow<'_> {
             _ => true,
         };
         if complete {
-            self.ext.recovery = Recovery::None;
+            self.ext.set_recovery(Recovery::None);
         }
         restart
     }
@@ -227,11 +265,11 @@ impl Flow<'_> {
         if self.st.rx_dupack_cnt != DUPACK_THRESHOLD || self.ext.recovery != Recovery::None {
             return;
         }
-        self.ext.recovery = Recovery::Fast;
+        self.ext.set_recovery(Recovery::Fast);
         self.ext.recover = self.ext.snd_max;
         self.ext.partial_acked = false;
         self.ext.rexmit_due = true;
-        self.ext.timing = false; // Karn.
+        self.ext.timing = Timing::Nothing; // Karn.
         self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
         self.reduce(params, now);
         out.signs.add(Signs::LOSS);
@@ -295,9 +333,10 @@ impl Flow<'_> {
             drops: self.st.cnt_tx_drops,
             timeout: self.ext.timed_out,
             rtt_us: self.st.rtt_est,
-            last_rtt_us: self.ext.rtt.last_us(),
+            fresh_rtt_us: self.ext.rtt_least,
             interval_us: u32::try_from(interval).unwrap_or(u32::MAX),
             backlogged: self.ext.backlogged,
+            heeded: self.ext.cc_reacted,
             mss: self.ext.mss,
         };
         let rate = cc::on_interval(&params.cc, &mut self.ext.cc, &sample);
@@ -307,7 +346,9 @@ impl Flow<'_> {
         }
         self.st.tx_rate = rate;
         self.review_path(now);
+        self.ext.review_window();
         self.begin_interval(params, now);
+        self.ext.cc_reacted = sample.is_first_mark();
     }
 
     /// Begins a control interval.
@@ -318,6 +359,11 @@ impl Flow<'_> {
         self.ext.timed_out = false;
         self.ext.cc_reacted = false;
         self.ext.backlogged = false;
+        self.ext.rtt_least = 0;
+        self.ext.rtt_watch = match params.cc.follows_rtt() {
+            true => u32::MAX,
+            false => self.st.rtt_est / 2,
+        };
         self.st.cnt_rx_ack_bytes = 0;
         self.st.cnt_rx_ecn_bytes = 0;
         self.st.cnt_rx_acks = 0;

@@ -82,14 +82,23 @@ pub struct FlowExt {
     pub(super) ts_offset: u32,
     /// When TS.Recent was set, in units of 2²⁰ µs.
     pub(super) ts_recent_at: u32,
-    /// The segment that ends at `rtt_seq` is being timed.
-    pub(super) timing: bool,
+    /// What is being timed.
+    pub(super) timing: Timing,
     /// Timeouts, or probes of a closed window, since the peer last made progress.
     pub(super) retries: u8,
     /// Tell the peer that the rate was reduced (RFC 3168 §6.1.2).
     pub(super) cwr_due: bool,
     /// In this control interval more was to be sent than the rate let out.
     pub(super) backlogged: bool,
+    /// As long as no more than so many bytes are under way or to be sent, none but the peer's
+    /// window limits them.
+    pub(super) unlimited: u32,
+    /// When the second segment being timed was sent.
+    pub(super) rtt_next_at: Micros0,
+    /// Where it ends.
+    pub(super) rtt_next_seq: u32,
+    /// Round-trip times below this, µs, are news for congestion control.
+    pub(super) rtt_watch: u32,
 
     // From here on: what is rare.
     /// Recovery ends when this is acknowledged.
@@ -102,7 +111,7 @@ pub struct FlowExt {
     pub(super) partial_acked: bool,
     /// A retransmission timeout in this control interval.
     pub(super) timed_out: bool,
-    /// This control interval began with the reaction to a loss.
+    /// This control interval began with the reaction to a mark or a loss.
     pub(super) cc_reacted: bool,
     /// Both sides agreed on SACK.
     pub(super) sack: bool,
@@ -110,6 +119,8 @@ pub struct FlowExt {
     pub(super) challenges: u8,
     pub(super) challenge_epoch: u32,
     pub(super) fin_seq: u32,
+    /// Shortest round-trip time of this control interval that was news, µs; 0 = none.
+    pub(super) rtt_least: u32,
     /// Start of the control interval.
     pub(super) cc_start: Micros0,
     /// End of a detached flow's stay in FIN-WAIT-2; of others what `liveness` waits for.
@@ -132,6 +143,8 @@ pub struct FlowExt {
 
 /// What an ordinary segment touches is one cache line.
 const _: () = assert!(std::mem::offset_of!(FlowExt, cc_next) == 64);
+/// And one more where data is sent or acknowledged.
+const _: () = assert!(std::mem::offset_of!(FlowExt, recover) == 128);
 
 impl Default for FlowExt {
     fn default() -> FlowExt {
@@ -158,6 +171,39 @@ impl FlowExt {
     pub(super) fn detached(&self) -> bool {
         self.keeper == Keeper::Nobody
     }
+
+    /// Most bytes that congestion control lets be under way.
+    pub(super) fn cwnd(&self) -> u32 {
+        self.cc.window(self.mss)
+    }
+
+    /// Loss recovery begins or ends.
+    pub(super) fn set_recovery(&mut self, recovery: Recovery) {
+        self.recovery = recovery;
+        self.review_window();
+    }
+
+    /// What may be under way has changed.
+    pub(super) fn review_window(&mut self) {
+        self.unlimited = match self.recovery {
+            Recovery::None => self.cwnd(),
+            // Limited transmit (RFC 3042), and what duplicates say has left the network.
+            Recovery::Disorder | Recovery::Probe | Recovery::Fast => u32::MAX,
+            Recovery::Sack | Recovery::Timeout => 0,
+        };
+    }
+}
+
+/// What is being timed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromZeros)]
+#[repr(u8)]
+pub(super) enum Timing {
+    #[default]
+    Nothing,
+    /// The segment that ends at `rtt_seq`.
+    One,
+    /// That one, and the one after it, which ends at `rtt_next_seq`.
+    Two,
 }
 
 /// Loss recovery under way. From [`Recovery::Sack`] on, what may be under way is limited.

@@ -93,6 +93,7 @@ impl Flow<'_> {
             ext.rtt.sample(rtt);
         }
         self.begin_path(mss);
+        self.ext.review_window();
         self.st.rtt_est = self.ext.rtt.srtt_us();
         self.begin_interval(params, now);
     }

@@ -164,8 +164,8 @@ mod timeout_rfc6298_5 {
         sends!(t);
         t.wait(140);
         recv!(t, ack: 3001);
-        // 180 from the first: 7/8 · 100 + 1/8 · 180.
-        assert_eq!(t.host.st.rtt_est, 110);
+        // The ACK waited for the second, from which it is 140: 7/8 · 100 + 1/8 · 140.
+        assert_eq!(t.host.st.rtt_est, 105);
     }
 
     #[test]
@@ -352,12 +352,17 @@ mod ecn_and_congestion_control {
         }
         t.wait(10);
         recv!(t, ack: 2001);
-        recv!(t, ack: 3001, flags: TcpFlags::ECE);
         let st = &t.host.st;
         assert_eq!(
             (st.cnt_rx_acks, st.cnt_rx_ack_bytes, st.cnt_rx_ecn_bytes),
-            (2, 2000, 1000)
+            (1, 1000, 0)
         );
+        // RFC 8257 §3.3: the first mark counts at once.
+        let before = st.tx_rate;
+        recv!(t, ack: 3001, flags: TcpFlags::ECE);
+        let st = &t.host.st;
+        assert!(st.tx_rate < before);
+        assert_eq!((st.cnt_rx_acks, st.cnt_rx_ecn_bytes), (0, 0));
         t.wait(200);
         recv!(t, ack: 4001);
         let st = &t.host.st;

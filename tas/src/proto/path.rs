@@ -7,7 +7,7 @@
 use tas_wire::SeqNum;
 use zerocopy::FromZeros;
 
-use super::ext::{Recovery, RexmitMode, Timer};
+use super::ext::{Recovery, RexmitMode, Timer, Timing};
 use super::flow::{Flow, TIMESTAMPS_LEN};
 use super::types::{PathLimit, Signs, TcpParams};
 use crate::types::Micros;
@@ -102,9 +102,9 @@ impl Flow<'_> {
         if self.ext.recovery < Recovery::Sack {
             self.ext.rexmit_wnd = allowed;
         }
-        self.ext.recovery = Recovery::Timeout;
+        self.ext.set_recovery(Recovery::Timeout);
         self.ext.recover = self.ext.snd_max;
-        self.ext.timing = false; // Karn.
+        self.ext.timing = Timing::Nothing; // Karn.
         self.ext.rexmit_due = by_sack;
         if by_sack {
             self.ext.rexmit_mode = RexmitMode::Retransmit;

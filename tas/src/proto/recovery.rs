@@ -9,7 +9,7 @@ use tas_wire::{SackBlock, SackBlocks, SeqNum};
 use zerocopy::FromZeros;
 
 use super::cc::CcState;
-use super::ext::{Micros0, Recovery, RexmitMode};
+use super::ext::{Micros0, Recovery, RexmitMode, Timing};
 use super::flow::Flow;
 use super::types::{Segment, Signs, TcpParams, TimerOutcome};
 use crate::types::Micros;
@@ -112,7 +112,7 @@ impl Flow<'_> {
         let twice = self.take_blocks(sacks, signs);
         let delivered = (acked + self.ext.board.sacked(una)).saturating_sub(before);
         self.count_delivered(acked, delivered);
-        self.sample_by_sack(now);
+        self.sample_by_sack(params, now);
         if self.ext.recovery == Recovery::Probe {
             self.judge_probe(acked, twice, seg.sack, params, now);
         }
@@ -210,22 +210,23 @@ impl Flow<'_> {
         if prior.rate() > self.st.tx_rate {
             self.ext.cc = prior;
             self.st.tx_rate = prior.rate();
+            self.ext.review_window();
         }
         if self.is_repairing() {
             // Reports of what is really missing will come again.
             let una = self.snd_una();
             self.ext.board.begin(una);
             self.ext.loss.begin(una);
-            self.ext.recovery = Recovery::None;
+            self.ext.set_recovery(Recovery::None);
         }
     }
 
     /// The segment being timed has arrived, though something before it has not.
-    fn sample_by_sack(&mut self, now: Micros) {
-        if self.ext.timing && self.ext.board.edge().ge(SeqNum(self.ext.rtt_seq)) {
-            self.ext.timing = false;
-            self.ext.rtt.sample(now.since(self.ext.rtt_at.into()));
-            self.st.rtt_est = self.ext.rtt.srtt_us();
+    fn sample_by_sack(&mut self, params: &TcpParams, now: Micros) {
+        if self.ext.timing != Timing::Nothing && self.ext.board.edge().ge(SeqNum(self.ext.rtt_seq))
+        {
+            // Of segments out of order each is acknowledged at once (RFC 5681 §4.2).
+            self.take_sample(self.ext.rtt_at.into(), params, now);
         }
     }
 
@@ -252,7 +253,7 @@ impl Flow<'_> {
             // The probe repaired a loss, of which nothing else tells.
             self.reduce(params, now);
         }
-        self.ext.recovery = Recovery::Disorder;
+        self.ext.set_recovery(Recovery::Disorder);
     }
 
     /// Draws the conclusions from what is on the scoreboard, of which `delivered` bytes are new.
@@ -267,7 +268,7 @@ impl Flow<'_> {
     ) -> bool {
         let done = self.snd_una().ge(SeqNum(self.ext.recover));
         if self.is_repairing() && done {
-            self.ext.recovery = Recovery::Disorder;
+            self.ext.set_recovery(Recovery::Disorder);
         }
         self.find_lost(now);
         if self.is_repairing() {
@@ -278,10 +279,10 @@ impl Flow<'_> {
             if first.is_some_and(|first| first.lt(lost)) {
                 self.begin_recovery(params, now, signs);
             } else if self.ext.recovery != Recovery::Probe {
-                self.ext.recovery = match first {
+                self.ext.set_recovery(match first {
                     Some(_) => Recovery::Disorder,
                     None => Recovery::None,
-                };
+                });
             }
         }
         self.ext.rexmit_due = self.next_retransmission().is_some();
@@ -368,7 +369,7 @@ impl Flow<'_> {
     fn begin_recovery(&mut self, params: &TcpParams, now: Micros, signs: &mut Signs) {
         signs.add(Signs::LOSS);
         let reduced = self.ext.recovery == Recovery::Probe && self.ext.loss.reduced;
-        self.ext.recovery = Recovery::Sack;
+        self.ext.set_recovery(Recovery::Sack);
         self.ext.recover = self.st.tx_next_seq;
         let loss = &mut self.ext.loss;
         loss.calm = loss.calm.saturating_sub(1);
@@ -378,7 +379,7 @@ impl Flow<'_> {
         self.find_lost(now);
         self.ext.rexmit_wnd = self.pipe() + u32::from(self.ext.mss);
         self.remember_rate();
-        let before = self.st.tx_rate;
+        let before = self.granted();
         if !reduced {
             self.reduce(params, now);
         }
@@ -387,9 +388,17 @@ impl Flow<'_> {
         self.ext.rexmit_timer.set(now + self.ext.rtt.rto(params));
     }
 
-    /// What is under way shall be less by as much as the rate, which was `before`.
+    /// The window, or the rate if there is none: what congestion control reduces.
+    fn granted(&self) -> u32 {
+        match self.ext.cwnd() {
+            u32::MAX => self.st.tx_rate,
+            cwnd => cwnd,
+        }
+    }
+
+    /// What is under way shall be less by as much as the window or the rate, which was `before`.
     fn aim(&mut self, before: u32) {
-        let kept = u64::from(self.st.tx_rate) * 256 / u64::from(before.max(1));
+        let kept = u64::from(self.granted()) * 256 / u64::from(before.max(1));
         let kept = if before == 0 { 256 } else { kept.min(256) };
         let goal = u64::from(self.st.tx_sent) * kept / 256;
         self.ext.loss.kept = u16::try_from(kept).unwrap_or(256);
@@ -468,7 +477,7 @@ impl Flow<'_> {
             return false;
         }
         self.ext.loss.reduced = self.ext.recovery == Recovery::Sack;
-        self.ext.recovery = Recovery::Probe;
+        self.ext.set_recovery(Recovery::Probe);
         self.ext.recover = self.st.tx_next_seq;
         let una = self.snd_una();
         self.ext.board.begin(una);

@@ -17,38 +17,33 @@ pub(super) struct RttEstimator {
     srtt8: u32,
     /// RTTVAR in quarters of a microsecond.
     rttvar4: u32,
-    /// The last sample, microseconds.
-    last: u32,
     /// Doublings of the timeout.
     backoff: u8,
 }
 
 impl RttEstimator {
     /// Takes the time that a segment sent once took to be acknowledged (RFC 6298 §2.2, §2.3).
-    /// It also ends the back-off (§5, note at the end).
-    pub(super) fn sample(&mut self, rtt: Micros) {
+    /// It also ends the back-off (§5, note at the end). Returns the time as it counts, in
+    /// microseconds.
+    pub(super) fn sample(&mut self, rtt: Micros) -> u32 {
         // 2²⁸ µs are more than 4 minutes; a zero would mean "not measured".
         let rtt = rtt.0.clamp(1, 1 << 28) as u32;
         self.backoff = 0;
-        self.last = rtt;
         if self.srtt8 == 0 {
             self.srtt8 = rtt * 8;
             self.rttvar4 = rtt * 2;
-            return;
+            return rtt;
         }
         let deviation = (self.srtt8 / 8).abs_diff(rtt);
         self.rttvar4 = self.rttvar4 - self.rttvar4 / 4 + deviation;
         self.srtt8 = (self.srtt8 - self.srtt8 / 8 + rtt).max(1);
+        rtt
     }
 
     /// SRTT in microseconds; 0 = not measured.
     pub(super) fn srtt_us(&self) -> u32 {
-        self.srtt8.div_ceil(8)
-    }
-
-    /// The last sample in microseconds; 0 = none.
-    pub(super) fn last_us(&self) -> u32 {
-        self.last
+        // Rounded up; no sample is above 2²⁸ µs.
+        (self.srtt8 + 7) >> 3
     }
 
     /// RTTVAR in microseconds.

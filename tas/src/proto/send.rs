@@ -2,7 +2,7 @@
 
 use tas_wire::{SeqNum, TcpFlags, Timestamps};
 
-use super::ext::{Recovery, RexmitMode};
+use super::ext::{Recovery, RexmitMode, Timing};
 use super::flow::{Flow, ring_add, ring_sub};
 use super::rtt::doubled;
 use super::types::{SegmentPlan, TcpParams};
@@ -34,11 +34,11 @@ impl Flow<'_> {
     /// Bytes from `tx_next_seq` on that the window, and silly-window avoidance, let out.
     #[inline]
     pub(super) fn sendable_in_window(&self) -> u32 {
-        let mut window = self.st.rx_remote_avail;
-        if self.ext.recovery >= Recovery::Sack {
-            window = window.min(self.recovery_window());
-        }
         let avail = self.st.tx_avail;
+        let mut window = self.st.rx_remote_avail;
+        if self.st.tx_sent.wrapping_add(avail) > self.ext.unlimited {
+            window = window.min(self.local_window());
+        }
         let n = avail.min(window.saturating_sub(self.st.tx_sent));
         // RFC 9293 §3.8.6.2.1: a full segment, or all there is, or half the largest window.
         // Nagle's algorithm is not applied.
@@ -49,9 +49,13 @@ impl Flow<'_> {
         }
     }
 
-    /// During recovery: how far ahead of SND.UNA new data may be sent.
+    /// How far ahead of SND.UNA new data may be sent by what the network bears.
     #[cold]
-    fn recovery_window(&self) -> u32 {
+    fn local_window(&self) -> u32 {
+        if self.ext.recovery < Recovery::Sack {
+            return self.ext.cwnd();
+        }
+        // While a loss is repaired, what is under way is counted otherwise.
         let room = self.ext.rexmit_wnd.saturating_sub(self.pipe());
         self.st.tx_sent.saturating_add(room)
     }
@@ -135,10 +139,18 @@ impl Flow<'_> {
     /// What holds only for data that is sent for the first time.
     #[inline]
     fn note_fresh(&mut self, plan: &mut SegmentPlan, end: SeqNum, now: Micros) {
-        if !self.ext.timing {
-            self.ext.timing = true;
-            self.ext.rtt_seq = end.0;
-            self.ext.rtt_at = now.into();
+        match self.ext.timing {
+            Timing::Nothing => {
+                self.ext.timing = Timing::One;
+                self.ext.rtt_seq = end.0;
+                self.ext.rtt_at = now.into();
+            }
+            Timing::One => {
+                self.ext.timing = Timing::Two;
+                self.ext.rtt_next_seq = end.0;
+                self.ext.rtt_next_at = now.into();
+            }
+            Timing::Two => {}
         }
         if self.ecn() && plan.len > 0 {
             // RFC 3168 §6.1.4 and §6.1.5: not on ACKs, not on retransmissions.
@@ -178,7 +190,9 @@ impl Flow<'_> {
         let (n, fin) = self.cut(n, left);
         // Karn. What SACK recovery sends again lies before the segment that is timed, whose own
         // arrival is reported.
-        self.ext.timing &= self.ext.recovery == Recovery::Sack;
+        if self.ext.recovery != Recovery::Sack {
+            self.ext.timing = Timing::Nothing;
+        }
         self.ext.liveness.retransmits = self.ext.liveness.retransmits.wrapping_add(1);
         self.data_header(now, plan);
         plan.seq = start;
@@ -222,7 +236,7 @@ impl Flow<'_> {
         }
         // The peer may take it or not: it does not count as sent, but may be acknowledged.
         self.ext.snd_max = self.snd_max().max(plan.seq + n).0;
-        self.ext.timing = false;
+        self.ext.timing = Timing::Nothing;
         true
     }
 

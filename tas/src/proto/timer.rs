@@ -1,6 +1,6 @@
 //! The passing of time.
 
-use super::ext::{Keeper, Recovery, RexmitMode};
+use super::ext::{Keeper, Recovery, RexmitMode, Timing};
 use super::flow::{Flow, ring_sub};
 use super::types::{End, TcpParams, TimerOutcome};
 use crate::types::Micros;
@@ -86,10 +86,10 @@ impl Flow<'_> {
         out.retransmit = true;
         let retries = self.ext.retries.saturating_add(1);
         self.ext.rtt.back_off();
-        self.ext.timing = false; // Karn.
+        self.ext.timing = Timing::Nothing; // Karn.
         self.suspect_black_hole(retries);
         let by_sack = self.lose_outstanding();
-        self.ext.recovery = Recovery::Timeout;
+        self.ext.set_recovery(Recovery::Timeout);
         self.ext.recover = self.ext.snd_max;
         // RFC 5681 §3.1: the loss window is one segment.
         self.ext.rexmit_wnd = self.ext.mss.into();

@@ -35,17 +35,54 @@ pub struct BottleneckConf {
     pub tick: Micros,
 }
 
-impl Default for BottleneckConf {
-    /// Two senders of one flow each, a wire without limit.
-    fn default() -> BottleneckConf {
+impl BottleneckConf {
+    /// Two senders of one flow each, whose congestion control is `cc`. The wire to the receiver
+    /// carries `kbps`; before it is a queue for `queue` bytes, which marks packets while more than
+    /// `mark_above` bytes wait. Each of the three wires that data and acknowledgements take adds
+    /// `delay`.
+    #[must_use]
+    pub fn new(cc: &str, kbps: u32, queue: u32, mark_above: u32, delay: Micros) -> BottleneckConf {
+        let access = Path {
+            delay,
+            ..Path::default()
+        };
         BottleneckConf {
-            options: Vec::new(),
+            options: vec![
+                format!("--cc={cc}"),
+                format!("--tcp-link-bw={}", kbps.div_ceil(1_000_000).max(1)),
+                "--app-shm-len=268435456".to_owned(),
+                "--app-shm-total=8589934592".to_owned(),
+                "--tcp-rxbuf-len=1048576".to_owned(),
+                "--tcp-txbuf-len=1048576".to_owned(),
+            ],
             senders: 2,
             flows: 1,
-            wire: Path::default(),
-            access: Path::default(),
+            wire: Path {
+                rate_kbps: kbps,
+                queue,
+                mark_above,
+                ..access
+            },
+            access,
             tick: Micros(1),
         }
+    }
+
+    /// Adds an option of the services, or replaces it.
+    #[must_use]
+    pub fn with(mut self, option: &str) -> BottleneckConf {
+        let name = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
+        self.options.retain(|other| name(other) != name(option));
+        self.options.push(option.to_owned());
+        self
+    }
+
+    /// So many senders, and flows of each.
+    #[must_use]
+    pub fn of(mut self, senders: u8, flows: u32) -> BottleneckConf {
+        self.senders = senders;
+        self.flows = flows;
+        self
     }
 }
 
@@ -53,8 +90,18 @@ impl Default for BottleneckConf {
 struct Sender {
     host: HostIndex,
     app: App,
-    /// Its connections, and whose bytes they carry.
+    /// Its connections, and which flows they are.
     flows: HashMap<ConnName, usize>,
+}
+
+/// A flow.
+#[derive(Clone, Default)]
+struct FlowState {
+    name: Option<ConnName>,
+    /// It sends.
+    begun: bool,
+    /// Bytes handed to its sender.
+    written: u64,
 }
 
 /// Senders, a receiver and the wire between them. Flows are numbered: those of the first sender
@@ -66,8 +113,7 @@ pub struct Bottleneck {
     listener: ListenerName,
     senders: Vec<Sender>,
     per_sender: u32,
-    /// Bytes sent and acknowledged, of each flow.
-    acked: Vec<u64>,
+    flows: Vec<FlowState>,
     events: Vec<Event>,
     filler: Vec<u8>,
 }
@@ -116,7 +162,7 @@ impl Bottleneck {
             listener: ListenerName(0),
             senders,
             per_sender: conf.flows,
-            acked: vec![0; flows as usize],
+            flows: vec![FlowState::default(); flows as usize],
             events: Vec::new(),
             filler: vec![0; CHUNK],
         };
@@ -125,14 +171,29 @@ impl Bottleneck {
         Ok(bottleneck)
     }
 
-    /// Opens a flow, which sends from then on.
+    /// Opens a connection for a flow.
     pub fn open(&mut self, flow: usize) {
         self.sink.accept(0, self.listener);
-        let sender = flow / self.per_sender as usize;
-        if let Some(sender) = self.senders.get_mut(sender) {
+        if let Some(sender) = self.senders.get_mut(flow / self.per_sender as usize) {
             let name = sender.app.open(0, Ipv4Addr::from(RECEIVER), PORT);
             sender.flows.insert(name, flow);
+            self.flows[flow].name = Some(name);
         }
+    }
+
+    /// A flow begins to send: now, or once it is open.
+    pub fn begin(&mut self, flow: usize) {
+        self.flows[flow].begun = true;
+        let sender = self.senders.get_mut(flow / self.per_sender as usize);
+        if let (Some(sender), Some(name)) = (sender, self.flows[flow].name) {
+            self.flows[flow].written += fill(&mut sender.app, name, &self.filler);
+        }
+    }
+
+    /// Opens a flow that sends from then on.
+    pub fn start(&mut self, flow: usize) {
+        self.open(flow);
+        self.begin(flow);
     }
 
     /// The services, for those who want more.
@@ -166,10 +227,21 @@ impl Bottleneck {
 
     fn look(&mut self) -> Sight {
         let port = self.world.host(self.receiver).port();
+        let senders = &self.senders;
+        let unacknowledged = |index: usize, name| {
+            let sender = senders.get(index / self.per_sender as usize)?;
+            let conn = sender.app.conn(name)?;
+            Some(u64::from(conn.unacknowledged()))
+        };
+        let acked = self.flows.iter().enumerate().map(|(index, flow)| {
+            let waiting = flow.name.and_then(|name| unacknowledged(index, name));
+            flow.written.saturating_sub(waiting.unwrap_or(0))
+        });
+        let acked = acked.collect();
         Sight {
             at: self.world.now(),
             wire: self.world.network.downlink(port),
-            acked: self.acked.clone(),
+            acked,
         }
     }
 
@@ -195,22 +267,31 @@ impl Bottleneck {
                 let (Event::Updated(name) | Event::Opened(name)) = event else {
                     continue;
                 };
-                let mut taken = 0;
-                loop {
-                    let bytes = sender.app.write_only(name, &self.filler);
-                    taken += bytes;
-                    if bytes < self.filler.len() {
-                        break;
-                    }
-                }
-                sender.app.flush_conn(name);
-                if let (Event::Updated(_), Some(flow)) = (event, sender.flows.get(&name)) {
-                    self.acked[*flow] += taken as u64;
+                let Some(flow) = sender.flows.get(&name) else {
+                    continue;
+                };
+                let flow = &mut self.flows[*flow];
+                if flow.begun {
+                    flow.written += fill(&mut sender.app, name, &self.filler);
                 }
             }
         }
         worked
     }
+}
+
+/// Writes as much as there is room for; returns how many bytes.
+fn fill(app: &mut App, name: ConnName, filler: &[u8]) -> u64 {
+    let mut written = 0;
+    loop {
+        let taken = app.write_only(name, filler);
+        written += taken as u64;
+        if taken < filler.len() {
+            break;
+        }
+    }
+    app.flush_conn(name);
+    written
 }
 
 fn host(ip: [u8; 4], flows: u32, conf: &BottleneckConf) -> HostConf {

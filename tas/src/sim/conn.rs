@@ -216,6 +216,15 @@ impl Conn {
         self.tx_bump == 0 && !self.fin
     }
 
+    /// Bytes in the transmit ring that are not acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> u32 {
+        match self.open {
+            true => self.tx.len() - self.writable,
+            false => 0,
+        }
+    }
+
     pub(super) fn write(&mut self, arena: &Arena, bytes: &[u8]) -> usize {
         if self.tx_closed || !self.open {
             return 0;

@@ -9,6 +9,7 @@ use tas::types::Micros;
 mod attack;
 mod buffers;
 mod close;
+mod congestion;
 mod cores;
 mod echo;
 mod ecn;

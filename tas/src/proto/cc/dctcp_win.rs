@@ -1,15 +1,17 @@
 //! DCTCP on a window (RFC 8257), turned into a rate by the round-trip time.
 #![forbid(unsafe_code)]
 
-use super::{CcState, INITIAL_SEGMENTS, LOSS_FACTOR, Sample, conclude, observe};
+use super::{CcState, INITIAL_SEGMENTS, LOSS_FACTOR, Sample, conclude, leave_slow_start, observe};
 use crate::config::DctcpWinParams;
 use crate::types::Micros;
 
 /// Segment size assumed before the flow tells its own.
 const USUAL_MSS: u32 = 1460;
-/// The window does not shrink below this many segments: with one, a delayed ACK holds up the
-/// flow.
+/// The window does not shrink below this many segments if that is not too much for the network:
+/// with one, a delayed ACK holds up the flow.
 const MIN_SEGMENTS: u32 = 2;
+/// If it is, it does not shrink below this part of a segment.
+const LEAST_SHARE: u32 = 16;
 /// Largest window: a quarter of the sequence space.
 const MAX_WINDOW: u32 = 1 << 30;
 
@@ -27,46 +29,61 @@ pub(super) fn next(
     rtt_init: Micros,
 ) -> u32 {
     let mss = u32::from(sample.mss.max(1));
+    let usual = mss * MIN_SEGMENTS;
+    let least = mss / LEAST_SHARE;
     observe(state, sample);
-    let floor = mss * MIN_SEGMENTS;
-    let window_over = state.acked >= state.cwnd || (state.avoidance == 0 && state.marked > 0);
 
     if sample.timeout {
         // RFC 5681 §3.1.
         conclude(state, p.weight);
-        state.threshold = (state.cwnd / 2).max(floor);
+        state.threshold = (state.cwnd / 2).max(usual);
         state.avoidance = 0;
-        state.cwnd = mss;
+        state.cwnd = (state.cwnd / 2).clamp(least, mss);
     } else if sample.drops > 0 {
         conclude(state, p.weight);
-        state.avoidance = 1;
-        state.cwnd = ((f64::from(state.cwnd) * LOSS_FACTOR) as u32).max(floor);
-    } else if window_over && conclude(state, p.weight) {
+        leave_slow_start(state);
+        let kept = f64::from(state.cwnd) * LOSS_FACTOR;
+        state.cwnd = (kept as u32).max(usual.min(state.cwnd));
+    } else if sample.is_first_mark() {
         // Once for each window of data (RFC 8257 §3.3).
-        state.avoidance = 1;
+        leave_slow_start(state);
+        let floor = match state.is_overwhelmed() {
+            true => least,
+            false => usual.min(state.cwnd),
+        };
         let kept = f64::from(state.cwnd) * (1.0 - f64::from(state.alpha) / 2.0);
         state.cwnd = (kept as u32).max(floor);
-    } else if sample.backlogged && state.marked == 0 {
+    } else if sample.backlogged && sample.ecn_bytes == 0 {
         grow(state, sample.acked_bytes, mss);
     }
-    // A queue that grows makes the rate of the window fall at once, not when the average knows.
-    let rtt = match sample.rtt_us.max(sample.last_rtt_us) {
+    if state.acked >= state.cwnd {
+        conclude(state, p.weight);
+    }
+    let rtt = match sample.rtt_us {
         0 => rtt_init.0,
         rtt => rtt.into(),
     };
-    rate(p, state.cwnd, rtt)
+    // The window limits what is under way; the rate only spreads it over the round trip.
+    // Less than a segment can be sent in a round trip only by the rate.
+    let margin = match (state.cwnd < usual, state.avoidance) {
+        (true, _) => 0,
+        (false, 0) => state.cwnd / 2,
+        (false, _) => state.cwnd / 4,
+    };
+    rate(p, state.cwnd.saturating_add(margin), rtt)
 }
 
 /// Slow start and congestion avoidance (RFC 5681 §3.1).
 fn grow(state: &mut CcState, acked: u32, mss: u32) {
-    let window = if state.avoidance == 0 {
-        state.cwnd.saturating_add(acked)
+    // A flow of less than a segment in a round trip grows as one of a whole segment does.
+    let acked = acked.min(state.cwnd.saturating_mul(2));
+    let step = if state.avoidance == 0 {
+        acked
     } else {
         let step = u64::from(mss) * u64::from(acked) / u64::from(state.cwnd.max(1));
-        state
-            .cwnd
-            .saturating_add(u32::try_from(step).unwrap_or(u32::MAX))
+        (step as f64 * state.step_share()) as u32
     };
+    let window = state.cwnd.saturating_add(step);
     state.cwnd = window.min(MAX_WINDOW);
     if state.avoidance == 0 && state.threshold != 0 && state.cwnd >= state.threshold {
         state.avoidance = 1;

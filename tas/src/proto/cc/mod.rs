@@ -61,6 +61,12 @@ impl CcParams {
         Micros(rtts.max(shortest.0).max(1))
     }
 
+    /// Whether each round-trip time counts, and not only their average.
+    #[must_use]
+    pub fn follows_rtt(&self) -> bool {
+        matches!(self.algorithm, CcAlgorithm::Timely(_))
+    }
+
     /// Whether connections negotiate ECN: only DCTCP makes use of the marks (RFC 8257 §3).
     #[must_use]
     pub fn ecn(&self) -> bool {
@@ -95,6 +101,8 @@ pub struct CcState {
     alpha: f32,
     /// Last round-trip time, µs (timely); 0 = none yet.
     last_rtt: u32,
+    /// Shortest one ever, µs (timely); 0 = none yet.
+    least_rtt: u32,
     /// Round-trip time difference, moving average, µs (timely).
     rtt_diff: f32,
     /// Intervals in a row with a gradient that is not positive (timely).
@@ -103,6 +111,8 @@ pub struct CcState {
     regain: u32,
     /// What arrived in the last interval of a round trip or more, kbit/s (dctcp-rate).
     arrived: u32,
+    /// Rate before the last reduction for marks, kbit/s (dctcp-rate); 0 = none to go back to.
+    before_marks: u32,
     /// 1 once slow start is over.
     avoidance: u8,
     /// Keeps the layout free of implicit padding.
@@ -114,6 +124,26 @@ impl CcState {
     #[must_use]
     pub fn rate(&self) -> u32 {
         self.rate
+    }
+
+    /// Most bytes that may be under way; a segment of `mss` bytes always.
+    #[must_use]
+    pub fn window(&self, mss: u16) -> u32 {
+        match self.cwnd {
+            0 => u32::MAX,
+            cwnd => cwnd.max(mss.into()),
+        }
+    }
+
+    /// Most of what is acknowledged is marked, not only now.
+    fn is_overwhelmed(&self) -> bool {
+        self.alpha > 0.5
+    }
+
+    /// The part of an additive increase that is taken: where thousands of flows share a link, and
+    /// so almost all is marked, whole steps together would be many times what it carries.
+    fn step_share(&self) -> f64 {
+        f64::from(1.0 - self.alpha).max(LEAST_STEP)
     }
 }
 
@@ -132,14 +162,24 @@ pub struct Sample {
     pub timeout: bool,
     /// Smoothed round-trip time, µs; 0 = not measured.
     pub rtt_us: u32,
-    /// The last one measured, µs; 0 = none.
-    pub last_rtt_us: u32,
+    /// Shortest round-trip time measured in the interval, µs; 0 = none was, or it does not count
+    /// ([`CcParams::follows_rtt`]).
+    pub fresh_rtt_us: u32,
     /// Length of the interval, µs.
     pub interval_us: u32,
     /// The application had more to send than the rate let out.
     pub backlogged: bool,
+    /// The interval began with the reaction to a mark or a loss: more marks change nothing.
+    pub heeded: bool,
     /// Maximum segment size, bytes.
     pub mss: u16,
+}
+
+impl Sample {
+    /// The interval ends with the first mark since the last reaction: time for the next one.
+    pub(super) fn is_first_mark(&self) -> bool {
+        self.ecn_bytes > 0 && !self.heeded
+    }
 }
 
 /// Begins a flow; returns its first rate in kbit/s, 0 = unlimited.
@@ -164,6 +204,14 @@ pub fn on_interval(params: &CcParams, state: &mut CcState, sample: &Sample) -> u
     };
     state.rate
 }
+
+/// Below the least rate that was asked for, a flow goes when even that is too much for the network:
+/// thousands may share a link. Not below this, kbit/s: a segment in 12 ms, often enough to notice
+/// when there is room.
+const RATE_FLOOR: u32 = 1000;
+
+/// Least part of an additive increase that is taken.
+const LEAST_STEP: f64 = 1.0 / 16.0;
 
 /// Shortest control interval of a constant rate.
 const CONST_RATE_INTERVAL: Micros = Micros::from_millis(100);
@@ -199,25 +247,24 @@ fn observe(state: &mut CcState, sample: &Sample) {
     };
 }
 
-/// Ends the observation window: folds its marked fraction into alpha (RFC 8257 §3.3 step 3) and
-/// says whether anything in it was marked.
-fn conclude(state: &mut CcState, weight: f64) -> bool {
-    let marked = state.marked > 0;
+/// Ends the observation window: folds its marked fraction into alpha (RFC 8257 §3.3 step 3).
+fn conclude(state: &mut CcState, weight: f64) {
     let fraction = f64::from(state.marked) / f64::from(state.acked.max(1));
-    let alpha = f64::from(state.alpha);
-    // At the first mark of all the average is still zero and would hardly slow the flow down:
-    // RFC 8257 §3.3 starts it at 1.
-    let alpha = if marked && state.avoidance == 0 {
-        1.0
-    } else {
-        (1.0 - weight) * alpha + weight * fraction
-    };
+    let alpha = (1.0 - weight) * f64::from(state.alpha) + weight * fraction;
     state.alpha = alpha.clamp(0.0, 1.0) as f32;
     state.acked = 0;
     state.marked = 0;
     state.acks = 0;
     state.intervals = 0;
-    marked
+}
+
+/// The first mark or loss ends slow start. Alpha begins here (RFC 8257 §3.3 step 1): what was seen
+/// before is no measure of what is to come.
+fn leave_slow_start(state: &mut CcState) {
+    if state.avoidance == 0 {
+        state.avoidance = 1;
+        state.alpha = 1.0;
+    }
 }
 
 /// A rate as a whole number of kbit/s between `floor` and the largest that the type holds; never

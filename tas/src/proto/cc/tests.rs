@@ -71,6 +71,7 @@ fn run(algorithm: CcAlgorithm, flows: usize, steps: usize, link: &mut Link) -> (
     let params = params(algorithm);
     let mut states = vec![CcState::default(); flows];
     let mut rates: Vec<u32> = states.iter_mut().map(|s| start(&params, s)).collect();
+    let mut heeded = vec![false; flows];
     let (mut sums, mut queue_max) = (vec![0.0; flows], 0.0f64);
     for step in 0..steps {
         let interval = (2.0 * link.rtt()).max(50.0);
@@ -98,11 +99,13 @@ fn run(algorithm: CcAlgorithm, flows: usize, steps: usize, link: &mut Link) -> (
                 drops: dropped.into(),
                 timeout: false,
                 rtt_us: link.rtt() as u32,
-                last_rtt_us: link.rtt() as u32,
+                fresh_rtt_us: link.rtt() as u32,
                 interval_us: interval as u32,
                 backlogged: true,
+                heeded: heeded[i],
                 mss: MSS as u16,
             };
+            heeded[i] = marked && !heeded[i];
             rates[i] = on_interval(&params, state, &sample);
             if step >= steps / 2 {
                 sums[i] += acked * 8000.0 / interval;
@@ -150,6 +153,7 @@ fn busy(rate: u32, interval_us: u32) -> Sample {
         acked_bytes: acked,
         acks: (acked / MSS).max(1) as u16,
         rtt_us: 50,
+        fresh_rtt_us: 50,
         interval_us,
         backlogged: true,
         mss: MSS as u16,
@@ -172,7 +176,7 @@ fn slow_start_doubles_until_the_first_mark() {
     assert_eq!(on_interval(&params, &mut state, &marked), 40_000);
     assert_eq!(
         on_interval(&params, &mut state, &busy(40_000, 10_000)),
-        50_000
+        40_625
     );
 }
 
@@ -182,12 +186,46 @@ fn mild_marking_slows_down_mildly() {
     let mut state = CcState {
         avoidance: 1,
         rate: 1_000_000,
+        alpha: 0.25,
         ..CcState::default()
     };
-    let mut sample = busy(1_000_000, 1000);
-    sample.ecn_bytes = sample.acked_bytes / 10;
-    let next = on_interval(&params, &mut state, &sample);
-    assert!((990_000..1_000_000).contains(&next), "{next}");
+    let mut first = busy(1_000_000, 1000);
+    first.ecn_bytes = MSS;
+    assert_eq!(on_interval(&params, &mut state, &first), 875_000);
+    // Three quarters of it come back after an interval, and most of a step; further marks in it
+    // count only for alpha.
+    let mut rest = busy(875_000, 1000);
+    rest.ecn_bytes = rest.acked_bytes / 2;
+    rest.heeded = true;
+    let back = on_interval(&params, &mut state, &rest);
+    assert!(
+        (875_000 + 93_750 + 5_000..875_000 + 93_750 + 10_000).contains(&back),
+        "{back}"
+    );
+    assert!(state.alpha > 0.2 && state.alpha < 0.3, "{}", state.alpha);
+    let quiet = on_interval(&params, &mut state, &busy(back, 1000));
+    assert!((back + 5_000..back + 10_000).contains(&quiet), "{quiet}");
+}
+
+#[test]
+fn a_loss_during_the_reaction_to_marks_gives_nothing_back() {
+    let params = params(DCTCP_RATE);
+    let mut state = CcState {
+        avoidance: 1,
+        rate: 1_000_000,
+        alpha: 0.25,
+        ..CcState::default()
+    };
+    let mut first = busy(1_000_000, 1000);
+    first.ecn_bytes = MSS;
+    on_interval(&params, &mut state, &first);
+    let mut loss = busy(875_000, 1000);
+    loss.heeded = true;
+    loss.drops = 1;
+    assert_eq!(on_interval(&params, &mut state, &loss), 612_500);
+    let next = on_interval(&params, &mut state, &busy(612_500, 1000));
+    // What was lost to the loss comes back, not what was before the marks.
+    assert_eq!(next, 875_000);
 }
 
 #[test]
@@ -292,7 +330,7 @@ fn unused_rate_does_not_grow() {
         let mut state = CcState::default();
         let first = start(&params, &mut state);
         // Beyond the initial window in one round trip of 50 µs (RFC 6928).
-        let limit = first.max(10 * MSS * 160);
+        let limit = (first + first / 2).max(10 * MSS * 160);
         for _ in 0..1000 {
             // The application sends little.
             let idle = Sample {
@@ -378,7 +416,7 @@ fn timely_follows_the_gradient() {
         ..CcState::default()
     };
     let at = |rtt_us| Sample {
-        rtt_us,
+        fresh_rtt_us: rtt_us,
         ..busy(4_000_000, 100)
     };
     // Below T_low: up, whatever the gradient.
@@ -434,20 +472,20 @@ fn interval_follows_the_rtt() {
 }
 
 proptest::proptest! {
-    /// No sample makes a rate fall below the minimum, or to 0, which would mean unlimited.
+    /// No sample makes a rate fall below the floor, or to 0, which would mean unlimited.
     #[test]
     fn rates_stay_in_bounds(samples in proptest::collection::vec(
         (0u32..u32::MAX, 0u32..u32::MAX, 0u16..u16::MAX, 0u16..3, 0u8..8, 0u32..u32::MAX, 0u32..u32::MAX),
         1..50)
     ) {
-        for (algorithm, floor) in [(DCTCP_RATE, 10_000), (DCTCP_WIN, 1), (TIMELY, 10_000)] {
+        for (algorithm, floor) in [(DCTCP_RATE, RATE_FLOOR), (DCTCP_WIN, 1), (TIMELY, RATE_FLOOR)] {
             let params = params(algorithm);
             let mut state = CcState::default();
             start(&params, &mut state);
             for (acked_bytes, ecn_bytes, acks, drops, odd, rtt_us, interval_us) in samples.clone() {
                 let rate = on_interval(&params, &mut state, &Sample {
-                    acked_bytes, ecn_bytes, acks, drops, timeout: odd == 0, rtt_us, interval_us,
-                    last_rtt_us: rtt_us, backlogged: odd & 1 == 0, mss: acks,
+                    acked_bytes, ecn_bytes, acks, drops, timeout: odd == 0, rtt_us, fresh_rtt_us: rtt_us / 2, interval_us,
+                    backlogged: odd & 1 == 0, heeded: odd & 2 == 0, mss: acks,
                 });
                 proptest::prop_assert!(rate >= floor);
             }
