@@ -349,7 +349,7 @@ fuzz-corpora: dpdk
 BENCH_JSON ?= $(TARGET)/bench.json
 
 loopback: all
-	$(MAKE) -s -C tests/c/bench $(CURDIR)/target/tests/loopback
+	$(MAKE) -s -C tests/c/bench $(addprefix $(CURDIR)/target/tests/,loopback loopback_sockets)
 
 bench: loopback
 	$(AS_ROOT) $(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- run --json $(BENCH_JSON)

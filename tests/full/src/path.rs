@@ -207,7 +207,8 @@ mod tests {
             .collect();
         assert_eq!(arrivals.len(), 1000);
         let overtaken = arrivals.windows(2).filter(|pair| pair[1] < pair[0]).count();
-        assert!((50..=100).contains(&overtaken), "{overtaken}");
+        // One in ten is late, and the next one overtakes it unless that is late, too.
+        assert!((50..=150).contains(&overtaken), "{overtaken}");
     }
 
     #[test]
