@@ -100,13 +100,21 @@ impl Gate {
     }
 }
 
-/// Names the calling thread among those that live.
+/// Names the calling thread among those that live. A thread-local's address would do as well, but
+/// a shared library asks for that by a call.
 #[inline]
 fn me() -> u64 {
-    thread_local! {
-        static PLACE: u8 = const { 0 };
+    let thread: u64;
+    // SAFETY: the thread pointer points to itself (System V ABI for x86-64, TLS), and stays the
+    // same for as long as the thread lives.
+    unsafe {
+        std::arch::asm!(
+            "mov {}, fs:0",
+            out(reg) thread,
+            options(nostack, pure, readonly, preserves_flags)
+        );
     }
-    PLACE.with(|place| std::ptr::from_ref(place).addr() as u64)
+    thread
 }
 
 impl<T> BiasedMutex<T> {
