@@ -1,11 +1,13 @@
 //! Segments, updates of the application and the time, in any order, on a flow.
 
-use tas::config::{CcAlgorithm, ConstRateParams, DctcpRateParams, DctcpWinParams, TimelyParams};
-use tas::proto::cc::CcParams;
+use std::sync::LazyLock;
+
+use tas::config::Config;
 use tas::proto::{
     AppBump, End, Flow, FlowExt, FlowInit, Keepalive, LivenessOptions, Received, Segment,
     SegmentPlan, State, TcpParams, TimestampInit,
 };
+use tas::service;
 use tas::types::Micros;
 use tas_abi::memif::{FLEXNIC_PL_FLOWST_RXFIN, FlowSt};
 use tas_wire::{
@@ -52,50 +54,16 @@ struct World {
     ended: bool,
 }
 
-fn algorithm(bytes: &mut Bytes<'_>) -> CcAlgorithm {
-    match bytes.u8() % 4 {
-        0 => CcAlgorithm::ConstRate(ConstRateParams { rate_kbps: 0 }),
-        1 => CcAlgorithm::DctcpRate(DctcpRateParams {
-            weight: 0.0625,
-            init_kbps: 10_000,
-            step_kbps: 10_000,
-            mimd: None,
-            min_kbps: 10_000,
-            min_pkts: 50,
-        }),
-        2 => CcAlgorithm::DctcpWin(DctcpWinParams {
-            weight: 0.0625,
-            link_bw_gbps: 10,
-        }),
-        _ => CcAlgorithm::Timely(TimelyParams {
-            t_low_us: 30,
-            t_high_us: 150,
-            step_kbps: 10_000,
-            init_kbps: 10_000,
-            alpha: 0.02,
-            beta: 0.8,
-            min_rtt_us: 11,
-            min_rate_kbps: 10_000,
-        }),
-    }
-}
-
+/// The service's, with one of the four congestion controls.
 fn params(bytes: &mut Bytes<'_>) -> TcpParams {
-    TcpParams {
-        rto_min: Micros(1_000),
-        rto_max: Micros(60_000_000),
-        delayed_ack: Micros(500),
-        persist_min: Micros(5_000),
-        max_retries: 15,
-        fin_wait2: Micros(60_000_000),
-        cc: CcParams {
-            algorithm: algorithm(bytes),
-            granularity: Micros(50),
-            interval_rtts: 2,
-            rexmit_ints: 4,
-            rtt_init: Micros(50),
-        },
-    }
+    static ALL: LazyLock<[TcpParams; 4]> = LazyLock::new(|| {
+        ["const-rate", "dctcp-rate", "dctcp-win", "timely"].map(|algorithm| {
+            let args = ["tas", "--ip-addr=10.0.0.1/24", "--cc", algorithm];
+            service::tcp_params(&Config::parse_from(args).expect("the service's own defaults"))
+        })
+    });
+    let which = usize::from(bytes.u8()) % ALL.len();
+    ALL[which].clone()
 }
 
 /// Bytes of a ring, at least one.

@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 
 use rustix::io::Errno;
+use tas_abi::ll::FlextcpConnection;
 use tas_ll::calls;
 use tas_ll::conn::ring_add;
 
@@ -131,19 +132,7 @@ fn take(locked: &mut Locked, iov: &Iov<'_>, at: usize, how: How) -> Result<Step>
     if room == 0 && conn.with(|c| c.rxb_used) > 0 {
         return Ok(Step::End);
     }
-    let len = conn.with(|c| {
-        let len = c.rxb_used.min(room);
-        let unread = ring_add(c.rxb_head, c.rxb_len.saturating_sub(c.rxb_used), c.rxb_len);
-        if len > 0 && !how.discard {
-            iov.check()?;
-            iov.take_received(at, c, unread, len);
-        }
-        if len > 0 && !how.peek {
-            // Handed back later: the process may end before.
-            tas_ll::note_read(c, ring_add(unread, len, c.rxb_len));
-        }
-        Ok::<u32, Errno>(len)
-    })?;
+    let len = conn.with(|c| copy(c, iov, at, c.rxb_used.min(room), how))?;
     if len == 0 {
         let ended = state.peer_closed || state.read_shut || state.error.is_some();
         return if ended {
@@ -165,6 +154,30 @@ fn take(locked: &mut Locked, iov: &Iov<'_>, at: usize, how: How) -> Result<Step>
         ready::update(socket, state, 0);
     }
     Ok(Step::Moved(len as usize))
+}
+
+/// Copies `len` bytes of what is there, as far as `how` says.
+#[inline]
+pub(crate) fn copy(
+    c: &FlextcpConnection,
+    iov: &Iov<'_>,
+    at: usize,
+    len: u32,
+    how: How,
+) -> Result<u32> {
+    if len == 0 {
+        return Ok(0);
+    }
+    let unread = ring_add(c.rxb_head, c.rxb_len.saturating_sub(c.rxb_used), c.rxb_len);
+    if !how.discard {
+        iov.check()?;
+        iov.take_received(at, c, unread, len);
+    }
+    if !how.peek {
+        // Handed back later: the process may end before.
+        tas_ll::note_read(c, ring_add(unread, len, c.rxb_len));
+    }
+    Ok(len)
 }
 
 /// Nothing is there, and nothing comes. An error is told to a call that has

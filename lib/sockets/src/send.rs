@@ -143,7 +143,12 @@ fn give(locked: &mut Locked, source: &mut impl Source, at: usize, how: How) -> R
 
 /// Writes up to `len` bytes into the transmit buffer.
 #[inline]
-fn fill(c: &mut FlextcpConnection, source: &mut impl Source, at: usize, len: usize) -> Result<u32> {
+pub(crate) fn fill(
+    c: &mut FlextcpConnection,
+    source: &mut impl Source,
+    at: usize,
+    len: usize,
+) -> Result<u32> {
     let (pos, len) = conn::tx_alloc(c, len, false).map_err(|error| broken(&error))?;
     if len == 0 {
         return Ok(0);
@@ -189,7 +194,7 @@ fn push_some(socket: &'static Socket, ctx: &mut FlextcpContext, hold: bool) -> R
 }
 
 /// Hands bytes that were written to the service: the program may never call again.
-fn push(ctx: &mut FlextcpContext, conn: ConnRef, len: u32) -> Result<()> {
+pub(crate) fn push(ctx: &mut FlextcpContext, conn: ConnRef, len: u32) -> Result<()> {
     if len == 0 {
         return Ok(());
     }

@@ -4,13 +4,13 @@
 
 use std::ffi::c_int;
 
-use tas_ll::conn::{Status, ring_add, status, tx_alloc, tx_free};
-use tas_ll::{calls, context};
+use tas_ll::calls;
+use tas_ll::conn::{Status, status, tx_free};
 
 use crate::ffi::user::Iov;
 use crate::ready::{READ, WRITE};
 use crate::socket::{Phase, Socket, State};
-use crate::{Result, engine, operation};
+use crate::{Result, operation, recv, send};
 
 /// Whether nothing is special about the connection.
 #[inline]
@@ -27,27 +27,19 @@ pub fn recv(fd: c_int, iov: &Iov<'_>) -> Option<usize> {
     let mut locked = operation::lock(fd).ok()?;
     let socket = locked.socket();
     let (state, ctx) = locked.parts();
-    if !is_usual(state) || state.options.low_water > 1 || iov.check().is_err() {
+    if !is_usual(state) || state.options.low_water > 1 {
         return None;
     }
     let conn = socket.conn();
     let room = u32::try_from(iov.len()).unwrap_or(u32::MAX);
     let (len, left) = conn.with(|c| {
-        let len = match status(c) {
-            Some(Status::Open) => c.rxb_used.min(room),
+        let there = match status(c) {
+            Some(Status::Open) => c.rxb_used,
             _ => 0,
         };
-        if len > 0 {
-            let unread = ring_add(c.rxb_head, c.rxb_len.saturating_sub(c.rxb_used), c.rxb_len);
-            iov.take_received(0, c, unread, len);
-            // Handed back later: the process may end before.
-            tas_ll::note_read(c, ring_add(unread, len, c.rxb_len));
-        }
-        (len, c.rxb_used - len)
-    });
-    if len == 0 {
-        return None;
-    }
+        let len = recv::copy(c, iov, 0, there.min(room), recv::How::default()).ok()?;
+        (len > 0).then_some((len, there - len))
+    })?;
     calls::rx_done(ctx?, conn, len as usize).ok()?;
     if left == 0 {
         socket.no_longer(READ);
@@ -67,25 +59,23 @@ pub fn send(fd: c_int, iov: &Iov<'_>) -> Result<Option<usize>> {
     let socket = locked.socket();
     let (state, ctx) = locked.parts();
     let Some(ctx) = ctx else { return Ok(None) };
-    if !is_usual(state) || !state.options.sends_at_once() || iov.check().is_err() {
+    if !is_usual(state) || !state.options.sends_at_once() {
         return Ok(None);
     }
     let conn = socket.conn();
-    let len = iov.len();
+    let (mut source, len) = (*iov, iov.len());
     let written = conn.with(|c| {
         let fits = len > 0 && len <= tx_free(c) as usize;
         if !fits || c.txb_allocated > 0 || status(c) != Some(Status::Open) {
             return None;
         }
-        let (pos, taken) = tx_alloc(c, len, false).ok()?;
-        iov.give_to_send(0, c, pos, taken);
-        Some(tx_free(c))
+        let written = send::fill(c, &mut source, 0, len).ok()?;
+        Some((written, tx_free(c)))
     });
-    let Some(left) = written else {
+    let Some((written, left)) = written else {
         return Ok(None);
     };
-    calls::tx_send(ctx, conn, len).map_err(engine::errno)?;
-    context::post_all(ctx).map_err(engine::errno)?;
+    send::push(ctx, conn, written)?;
     if left == 0 {
         socket.no_longer(WRITE);
     }
