@@ -39,9 +39,6 @@ const UNSETTLED_MAX: usize = 1 << 14;
 /// running.
 pub(super) const PATIENCE: Micros = Micros::from_millis(1000);
 
-/// An early update that has waited long enough is looked at once more, after the queues.
-const LAST_LOOK: Micros = Micros(0);
-
 /// An update that may have come before its turn: several threads share a connection, each with
 /// a queue of its own, and the queues are read one after the other.
 #[derive(Clone, Copy)]
@@ -49,7 +46,8 @@ pub(super) struct Early {
     pub context: ContextId,
     pub flow: FlowId,
     pub bump: AppBump,
-    pub until: Micros,
+    /// How long it waits; `None` when it has: it is tried once more, after the queues.
+    pub until: Option<Micros>,
 }
 
 /// Whether an update came in its turn.
@@ -372,6 +370,9 @@ impl<Q: NicQueue> Core<Q> {
     /// Takes what applications have posted.
     pub(super) fn take_bumps(&mut self) -> bool {
         let mut worked = self.retry_early();
+        if !self.early.is_empty() {
+            self.expire_early();
+        }
         if !self.unsettled.is_empty() {
             self.settle();
         }
@@ -409,7 +410,7 @@ impl<Q: NicQueue> Core<Q> {
     /// how many.
     #[inline]
     fn pop_entries(&mut self, index: usize, most: usize) -> usize {
-        let until = self.now + PATIENCE;
+        let until = Some(self.now + PATIENCE);
         let Some(context) = self.contexts.at(index) else {
             return 0;
         };
@@ -530,21 +531,38 @@ impl<Q: NicQueue> Core<Q> {
     fn retry_all_early(&mut self) -> bool {
         let mut early = std::mem::take(&mut self.early);
         let before = early.len();
-        early.retain_mut(|update| {
-            let taken = self.bump(update) == Order::Taken;
-            let waits = !taken && update.until != LAST_LOOK;
-            if update.until <= self.now {
-                // Those before it may be in queues that this core could not look at meanwhile.
-                update.until = LAST_LOOK;
-            }
-            if !waits && let Some(context) = self.contexts.get(update.context) {
-                context.early = context.early.saturating_sub(1);
+        early.retain(|update| {
+            let waits = self.bump(update) != Order::Taken;
+            if !waits {
+                self.uncount_early(update);
             }
             waits
         });
         let worked = early.len() < before;
         self.early = early;
         worked
+    }
+
+    /// Gives up the updates that have waited long enough and were tried once more since: those
+    /// before them may be in queues that this core could not look at meanwhile.
+    #[cold]
+    fn expire_early(&mut self) {
+        let mut early = std::mem::take(&mut self.early);
+        early.retain_mut(|update| {
+            let waits = update.until.is_some();
+            update.until = update.until.filter(|until| *until > self.now);
+            if !waits {
+                self.uncount_early(update);
+            }
+            waits
+        });
+        self.early = early;
+    }
+
+    fn uncount_early(&mut self, update: &Early) {
+        if let Some(context) = self.contexts.get(update.context) {
+            context.early = context.early.saturating_sub(1);
+        }
     }
 
     /// Gives an update to its flow, if it comes from the flow's application.

@@ -149,7 +149,7 @@ impl<Q: NicQueue> Core<Q> {
                 context,
                 flow,
                 bump,
-                until: self.now + super::flows::PATIENCE,
+                until: Some(self.now + super::flows::PATIENCE),
             }),
             Mail::Fence => self.rebalance.fences += 1,
             Mail::Arrived(arrived) => self.arrive(&arrived),
