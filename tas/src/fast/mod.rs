@@ -25,6 +25,7 @@ mod tail;
 mod take;
 mod trace;
 mod tx;
+mod updates;
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -43,7 +44,7 @@ use crate::types::{ContextId, CoreId, FlowId, Micros};
 
 use contexts::Contexts;
 use counters::CoreCounters;
-use flows::{Early, Moving};
+use flows::Moving;
 use peers::Peers;
 use rebalance::{Collecting, Departed, Rebalance};
 use receive::Arrivals;
@@ -53,6 +54,7 @@ use slowlink::SlowLink;
 pub use steer::owner_id;
 pub use trace::{Trace, Wanted};
 use tx::{Checksums, TxPath};
+use updates::Early;
 
 /// The flow states of all threads.
 pub type Flows = FlowSlots<FlowSt, FlowSlot>;

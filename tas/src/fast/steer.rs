@@ -5,9 +5,9 @@ use tas_shm::OwnerId;
 use tas_wire::FlowTuple;
 
 use super::Core;
-use super::flows::{Early, Order};
 use super::peers::Mail;
 use super::receive::Trust;
+use super::updates::{Early, Order};
 use crate::nic::{BURST, Frames, NicQueue};
 use crate::types::{CoreId, FlowId};
 
@@ -149,7 +149,7 @@ impl<Q: NicQueue> Core<Q> {
                 context,
                 flow,
                 bump,
-                until: Some(self.now + super::flows::PATIENCE),
+                until: Some(self.now + super::updates::PATIENCE),
             }),
             Mail::Fence => self.rebalance.fences += 1,
             Mail::Arrived(arrived) => self.arrive(&arrived),
