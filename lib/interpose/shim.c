@@ -5,8 +5,11 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include <unistd.h>
+#include <wchar.h>
 
 /* Rust's (src/ffi, src/real.rs). */
 int tas_shim_fcntl(int fd, int command, unsigned long arg);
@@ -16,6 +19,8 @@ bool tas_shim_is_ours(int fd);
 int tas_shim_close(int fd);
 ssize_t tas_shim_read(int fd, void *buf, size_t len);
 ssize_t tas_shim_write(int fd, const void *buf, size_t len);
+/* Descriptor 0, 1 or 2 was made anew, a socket of ours or something else. */
+void tas_shim_standard_stream(int fd, bool ours);
 FILE *tas_real_fdopen(int fd, const char *mode);
 int tas_real_vdprintf(int fd, const char *format, va_list args);
 int tas_real___vdprintf_chk(int fd, int flag, const char *format, va_list args);
@@ -100,20 +105,88 @@ static int stream_close(void *cookie)
     return tas_shim_close(of_cookie(cookie));
 }
 
-FILE *tas_interpose_fdopen(int fd, const char *mode)
+static FILE *open_stream(int fd, const char *mode, cookie_close_function_t *close)
 {
-    if (!tas_shim_is_ours(fd))
-        return tas_real_fdopen(fd, mode);
     cookie_io_functions_t functions = {
         .read = stream_read,
         .write = stream_write,
-        .close = stream_close,
+        .close = close,
     };
     FILE *stream = fopencookie((void *)(long)fd, mode, functions);
     /* For fileno(), which has no function of its own. */
     if (stream != NULL)
         stream->_fileno = fd;
     return stream;
+}
+
+FILE *tas_interpose_fdopen(int fd, const char *mode)
+{
+    if (!tas_shim_is_ours(fd))
+        return tas_real_fdopen(fd, mode);
+    return open_stream(fd, mode, stream_close);
+}
+
+/*
+ * The standard streams are variables: while descriptor 0, 1 or 2 is a socket
+ * of ours, they name streams made of functions.
+ */
+
+static struct standard {
+    FILE **variable;
+    const char *mode;
+    FILE *librarys;
+    FILE *ours;
+} standard[] = {
+    [STDIN_FILENO] = {.variable = &stdin, .mode = "r"},
+    [STDOUT_FILENO] = {.variable = &stdout, .mode = "w"},
+    [STDERR_FILENO] = {.variable = &stderr, .mode = "w"},
+};
+
+static int standard_close(void *cookie)
+{
+    struct standard *stream = &standard[of_cookie(cookie)];
+    if (*stream->variable == stream->ours)
+        *stream->variable = stream->librarys;
+    stream->ours = NULL;
+    return stream_close(cookie);
+}
+
+static FILE *open_standard(int fd)
+{
+    FILE *stream = open_stream(fd, standard[fd].mode, standard_close);
+    if (stream != NULL && fd == STDERR_FILENO) {
+        setvbuf(stream, NULL, _IONBF, 0);
+        /* To one without orientation, perror() writes past it. */
+        fwide(stream, -1);
+    }
+    return stream;
+}
+
+/* What waits to be written goes where the descriptor goes. */
+static void move_pending(FILE *from, FILE *to)
+{
+    size_t len = __fpending(from);
+    if (len == 0)
+        return;
+    fwrite(from->_IO_write_base, 1, len, to);
+    __fpurge(from);
+}
+
+void tas_shim_standard_stream(int fd, bool ours)
+{
+    struct standard *stream = &standard[fd];
+    FILE *now = *stream->variable;
+    if (stream->librarys == NULL)
+        stream->librarys = now;
+    if (ours && stream->ours == NULL)
+        stream->ours = open_standard(fd);
+    FILE *next = ours ? stream->ours : stream->librarys;
+    /* One that the program has put there stays. */
+    bool known = now == stream->librarys || now == stream->ours;
+    if (!known || next == NULL || next == now)
+        return;
+    move_pending(now, next);
+    *stream->variable = next;
 }
 
 /* Prints to a socket of ours. */

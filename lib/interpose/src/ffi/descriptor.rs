@@ -9,12 +9,13 @@
 use std::ffi::{c_int, c_uint, c_ulong};
 
 use super::entry::by_descriptor;
+use super::stream::made;
 use crate::sockets::undisturbed;
 use crate::{real, sockets};
 
 by_descriptor! {
     close(fd: c_int) -> c_int => tas_close;
-    dup(fd: c_int) -> c_int => tas_dup;
+    dup(fd: c_int) -> c_int => tas_dup, then made;
 }
 
 /// # Safety
@@ -23,10 +24,10 @@ by_descriptor! {
 pub(super) unsafe extern "C-unwind" fn dup2(fd: c_int, to: c_int) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        match sockets::is_ours(fd) || sockets::is_ours(to) {
+        made(match sockets::is_ours(fd) || sockets::is_ours(to) {
             true => sockets::tas_dup2(fd, to),
             false => real::dup2(fd, to),
-        }
+        })
     }
 }
 
@@ -36,10 +37,10 @@ pub(super) unsafe extern "C-unwind" fn dup2(fd: c_int, to: c_int) -> c_int {
 pub(super) unsafe extern "C-unwind" fn dup3(fd: c_int, to: c_int, flags: c_int) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        match sockets::is_ours(fd) || sockets::is_ours(to) {
+        made(match sockets::is_ours(fd) || sockets::is_ours(to) {
             true => sockets::tas_dup3(fd, to, flags),
             false => real::dup3(fd, to, flags),
-        }
+        })
     }
 }
 
@@ -128,9 +129,13 @@ unsafe fn close_all(
 pub(super) unsafe extern "C-unwind" fn fcntl(fd: c_int, command: c_int, arg: c_ulong) -> c_int {
     // SAFETY: the caller's promise.
     unsafe {
-        match sockets::is_ours(fd) {
+        let result = match sockets::is_ours(fd) {
             true => sockets::tas_fcntl(fd, command, arg),
             false => real::fcntl64(fd, command, arg),
+        };
+        match command {
+            libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => made(result),
+            _ => result,
         }
     }
 }

@@ -12,10 +12,10 @@ pub(super) fn is_stale(fd: c_int) -> bool {
 }
 
 /// Declares interposed functions whose first argument is the descriptor, with
-/// the function for sockets of ours.
+/// the function for sockets of ours, and one through which the result goes.
 macro_rules! by_descriptor {
     ($($name:ident ( $fd:ident: c_int $(, $arg:ident: $kind:ty)* ) -> $result:ty
-        => $ours:ident;)*) => {
+        => $ours:ident $(, then $then:path)?;)*) => {
         $(
             /// # Safety
             /// As for the function in C.
@@ -28,10 +28,10 @@ macro_rules! by_descriptor {
                     if $crate::sockets::is_ours($fd) {
                         let result = $crate::sockets::$ours($fd $(, $arg)*);
                         if result != -1 || !$crate::ffi::entry::is_stale($fd) {
-                            return result;
+                            return $($then)? (result);
                         }
                     }
-                    $crate::real::$name($fd $(, $arg)*)
+                    $($then)? ($crate::real::$name($fd $(, $arg)*))
                 }
             }
         )*

@@ -6,14 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use libc::{sa_family_t, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
 
 use super::entry::{by_descriptor, is_stale};
+use super::stream::made;
 use crate::policy::Owner;
 use crate::sockets::{in_reach, undisturbed};
 use crate::{real, sockets, state};
 
 by_descriptor! {
-    accept(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int => tas_accept;
+    accept(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int
+        => tas_accept, then made;
     accept4(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t, flags: c_int) -> c_int
-        => tas_accept4;
+        => tas_accept4, then made;
     shutdown(fd: c_int, how: c_int) -> c_int => tas_shutdown;
     getsockname(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int
         => tas_getsockname;
@@ -40,10 +42,12 @@ pub(super) unsafe extern "C-unwind" fn socket(
     let tcp = kind & !TYPE_FLAGS == libc::SOCK_STREAM && matches!(protocol, 0 | libc::IPPROTO_TCP);
     // SAFETY: no pointers.
     unsafe {
-        match internet && tcp && undisturbed(state::may_have_sockets) {
-            true => sockets::tas_socket(domain, kind, protocol),
-            false => real::socket(domain, kind, protocol),
-        }
+        made(
+            match internet && tcp && undisturbed(state::may_have_sockets) {
+                true => sockets::tas_socket(domain, kind, protocol),
+                false => real::socket(domain, kind, protocol),
+            },
+        )
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the C part (`shim.c`) needs for streams.
+//! What the C part (`shim.c`) needs for streams, and what it needs to know.
 
 use std::ffi::{c_int, c_void};
 
@@ -6,6 +6,28 @@ use libc::{size_t, ssize_t};
 
 use super::{data, descriptor};
 use crate::sockets;
+
+unsafe extern "C-unwind" {
+    fn tas_shim_standard_stream(fd: c_int, ours: bool);
+}
+
+/// A call has returned `fd` as a descriptor that it made: the C library's
+/// standard streams may be on it.
+pub(super) fn made(fd: c_int) -> c_int {
+    if matches!(fd, libc::STDIN_FILENO..=libc::STDERR_FILENO) {
+        follow(fd);
+    }
+    fd
+}
+
+#[cold]
+fn follow(fd: c_int) {
+    // The streams of a child made by vfork are its parent's.
+    if sockets::owns_tables() {
+        // SAFETY: one of the three descriptors.
+        sockets::undisturbed(|| unsafe { tas_shim_standard_stream(fd, sockets::is_ours(fd)) });
+    }
+}
 
 /// Whether a stream on the descriptor must be made here.
 #[unsafe(no_mangle)]
