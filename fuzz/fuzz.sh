@@ -20,25 +20,15 @@ CRATE=fuzz/libfuzzer
 SECONDS_EACH=${FUZZ_SECONDS:-60}
 read -ra EXTRA <<<"${FUZZ_ARGS:-}"
 
-# What `cargo fuzz` gives rustc, which also a stable one takes.
-FLAGS=(
-	-Cpasses=sancov-module
-	-Cllvm-args=-sanitizer-coverage-level=4
-	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters
-	-Cllvm-args=-sanitizer-coverage-pc-table
-	-Cllvm-args=-sanitizer-coverage-trace-compares
-)
-# Naming the triple keeps the flags away from build scripts and procedural macros.
-TRIPLE=$(rustc -vV | sed -n 's/^host: //p')
-BIN=$DIR/$TRIPLE/release
+BIN=$DIR/release
 
 # gcc's leak sanitizer: libFuzzer asks it when an input freed less than it took.
 LSAN=$(${CC:-gcc} -print-file-name=liblsan.so)
 [[ -e $LSAN ]] || { echo 'fuzz: no liblsan.so, leaks go unnoticed' >&2; LSAN=; }
 
 build() {
-	CARGO_TARGET_DIR=$DIR RUSTFLAGS="${FLAGS[*]}" cargo build ${CARGOFLAGS:-} --release \
-		--manifest-path $CRATE/Cargo.toml --target "$TRIPLE"
+	CARGO_TARGET_DIR=$DIR RUSTC_WRAPPER=$PWD/fuzz/instrument.sh cargo build ${CARGOFLAGS:-} --release \
+		--manifest-path $CRATE/Cargo.toml
 }
 
 all_targets() {
@@ -61,6 +51,10 @@ run_target() {
 		# The documentation is generated of the options, so it knows them all.
 		grep -oE -- '--[a-z0-9-]+' doc/options.md | sort -u | sed 's/.*/"&"/' >"$DIR/command_line.dict"
 		args+=("-dict=$DIR/command_line.dict")
+		;;
+	application | network | service)
+		# Each run is long and reaches much, of which entropic scheduling would keep count.
+		args+=(-len_control=0 -max_len=1000 -entropic=0)
 		;;
 	*)
 		# Sequences of steps: long ones from the beginning.

@@ -1,8 +1,9 @@
 //! A service in one thread.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tas_shm::{Arena, Backing, EventFd, FlowSlots, OwnerId, Placed, SharedTable, ShmOffset};
 use tas_wire::MacAddr;
@@ -21,6 +22,9 @@ use crate::slow::tcp::{Counts, Secrets, TcpControl, TcpControlConfig};
 use crate::slow::{Control, ControlParts, Newcomer, QueueConf, Regions, Scaler, ScalerParts};
 use crate::steering::Steering;
 use crate::types::{CoreId, Micros, TenantId};
+
+/// Most command lines that are remembered.
+const CONFIGS: usize = 64;
 
 /// How a host is made.
 #[derive(Clone, Debug)]
@@ -96,8 +100,23 @@ impl HostConf {
             .chain(legacy)
             .chain(defaults.map(str::to_owned))
             .chain(self.options.iter().cloned());
-        Config::parse_from(args).map_err(|exit| io::Error::other(exit.stderr))
+        parse(args.collect())
     }
+}
+
+/// Parses a command line, which takes longer than the life of a small world, once for all worlds.
+fn parse(args: Vec<String>) -> io::Result<Config> {
+    static KNOWN: Mutex<BTreeMap<Vec<String>, Config>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(config) = known.get(&args) {
+        return Ok(config.clone());
+    }
+    let config = Config::parse_from(&args).map_err(|exit| io::Error::other(exit.stderr))?;
+    if known.len() >= CONFIGS {
+        known.clear();
+    }
+    known.insert(args, config.clone());
+    Ok(config)
 }
 
 /// A service and its memory.
