@@ -52,7 +52,7 @@ run_target() {
 		grep -oE -- '--[a-z0-9-]+' doc/options.md | sort -u | sed 's/.*/"&"/' >"$DIR/command_line.dict"
 		args+=("-dict=$DIR/command_line.dict")
 		;;
-	application | network | service)
+	application | icmp | network | service)
 		# Each run is long and reaches much, of which entropic scheduling would keep count.
 		args+=(-len_control=0 -max_len=1000 -entropic=0)
 		;;

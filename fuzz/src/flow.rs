@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use tas::config::Config;
 use tas::proto::{
-    AppBump, End, Flow, FlowExt, FlowInit, Keepalive, LivenessOptions, Received, Segment,
-    SegmentPlan, State, TcpParams, TimestampInit,
+    AppBump, End, Flow, FlowExt, FlowInit, Keepalive, LivenessOptions, PathLimit, Received,
+    Segment, SegmentPlan, State, TcpParams, TimestampInit,
 };
 use tas::service;
 use tas::types::Micros;
@@ -18,6 +18,8 @@ use crate::bytes::Bytes;
 
 /// Most steps.
 const STEPS: usize = 1000;
+/// No path's MTU is smaller (RFC 791 §3.2).
+const NARROWEST: u16 = 68;
 /// Length of the timestamps option with its padding.
 const TIMESTAMPS_LEN: u16 = 12;
 
@@ -55,7 +57,7 @@ struct World {
 }
 
 /// The service's, with one of the four congestion controls.
-fn params(bytes: &mut Bytes<'_>) -> TcpParams {
+pub(crate) fn params(bytes: &mut Bytes<'_>) -> TcpParams {
     static ALL: LazyLock<[TcpParams; 4]> = LazyLock::new(|| {
         ["const-rate", "dctcp-rate", "dctcp-win", "timely"].map(|algorithm| {
             let args = ["tas", "--ip-addr=10.0.0.1/24", "--cc", algorithm];
@@ -170,12 +172,36 @@ impl World {
             11 => self.acknowledge(),
             12 | 13 => self.wait(bytes),
             14 => self.option(bytes),
-            _ => {
-                if bytes.u8() < 32 {
-                    self.detach();
-                }
-            }
+            _ => match bytes.u8() {
+                0..32 => self.detach(),
+                how => self.path(how, bytes),
+            },
         }
+    }
+
+    /// A report that a packet was too large for its path, or what another flow has learned of it.
+    fn path(&mut self, how: u8, bytes: &mut Bytes<'_>) {
+        let (params, now) = (self.params.clone(), self.now);
+        let limit = PathLimit {
+            mtu: bytes.u16().max(NARROWEST),
+            until: now + Micros(u64::from(bytes.u16()) << 8),
+        };
+        let before = self.mss();
+        if how & 1 == 0 {
+            self.flow().limit_path(limit);
+            assert!(self.mss() <= before);
+            return;
+        }
+        let una = SeqNum(self.st.tx_next_seq) - self.st.tx_sent;
+        let seq = una + near(bytes);
+        let news = self.flow().on_too_big(seq, limit, &params, now);
+        assert_eq!(news, self.mss() < before);
+        assert!(!news || seq.in_window(una, self.sent.since(una)));
+    }
+
+    fn mss(&mut self) -> u16 {
+        let params = self.params.clone();
+        self.flow().info(&params).mss
     }
 
     fn segment(&mut self, bytes: &mut Bytes<'_>) {

@@ -10,6 +10,7 @@ pub mod flow;
 pub mod frames;
 pub mod handshake;
 pub mod options;
+pub mod pair;
 pub mod repair;
 pub mod service;
 
@@ -35,7 +36,9 @@ pub const TARGETS: &[Target] = &[
     target("flow", flow::run),
     target("frames", frames::run),
     target("handshake", handshake::run),
+    target("icmp", service::routers),
     target("network", service::network),
     target("options", options::run),
+    target("pair", pair::run),
     target("service", service::everybody),
 ];

@@ -6,8 +6,9 @@ mod hostile;
 #[path = "../../tas/tests/sim/programs.rs"]
 #[expect(dead_code, reason = "the simulation's tests use all of it")]
 mod programs;
+mod router;
 
-use tas::nic::sim::PortConf;
+use tas::nic::sim::{Path, PortConf};
 use tas::sim::{HostConf, HostIndex, Step, World};
 use tas::types::Micros;
 
@@ -15,6 +16,7 @@ use crate::bytes::Bytes;
 use attacker::Attacker;
 use hostile::Hostile;
 use programs::{Client, Server};
+use router::Router;
 
 /// Most steps.
 const STEPS: usize = 150;
@@ -36,6 +38,7 @@ enum Foes {
     Attacker,
     Hostile,
     Both,
+    Routers,
 }
 
 /// Frames of an attacker, who has connections of its own to the service: the input is what it does.
@@ -62,9 +65,18 @@ pub fn everybody(data: &[u8]) {
     run(data, Foes::Both);
 }
 
+/// Routers on the way of good connections, true ones and false: the input is what they report, and
+/// how wide the way is.
+///
+/// # Panics
+/// The service does, or the good application suffers, or something is left.
+pub fn routers(data: &[u8]) {
+    run(data, Foes::Routers);
+}
+
 fn run(data: &[u8], foes: Foes) {
     let mut bytes = Bytes::new(data);
-    let mut scene = Scene::new(&mut bytes);
+    let mut scene = Scene::new(&mut bytes, foes);
     for _ in 0..STEPS {
         if bytes.is_empty() {
             break;
@@ -82,6 +94,7 @@ struct Scene {
     client: Client,
     attacker: Attacker,
     hostile: Hostile,
+    router: Router,
     /// Buffers of the attacked port that are free when it rests.
     buffers: usize,
 }
@@ -117,7 +130,7 @@ fn conf(ip: [u8; 4], setup: u8) -> HostConf {
 }
 
 impl Scene {
-    fn new(bytes: &mut Bytes<'_>) -> Scene {
+    fn new(bytes: &mut Bytes<'_>, foes: Foes) -> Scene {
         const MAKES: &str = "the system makes a service";
         let setup = bytes.u8();
         let mut world = World::new(setup.into());
@@ -130,11 +143,14 @@ impl Scene {
         let server = Server::new(server, 2, PORT, 4);
         let client = world.host(here).attach(1).expect(MAKES);
         let mut client = Client::new(client, 1, (SERVER.into(), PORT), CONNS, setup.into());
-        client.sizes = (500, 4_000);
-        client.read_most = 1_000;
+        (client.sizes, client.read_most) = match foes {
+            Foes::Routers => ((4_000, 40_000), 20_000),
+            _ => ((500, 4_000), 1_000),
+        };
         let mut scene = Scene {
             attacker: Attacker::new(world.host(there).mac()),
             hostile: Hostile::new(world.host(there)),
+            router: Router::default(),
             world,
             there,
             here,
@@ -148,6 +164,17 @@ impl Scene {
         });
         assert_eq!(scene.client.names().len(), CONNS);
         scene.attacker.settle(&mut scene.world, scene.there);
+        if foes == Foes::Routers {
+            // So that segments are under way.
+            let path = Path {
+                delay: Micros(100),
+                ..Path::default()
+            };
+            for host in [scene.there, scene.here] {
+                let port = scene.world.host(host).port();
+                scene.world.network.set_path(port, path);
+            }
+        }
         scene
     }
 
@@ -177,11 +204,28 @@ impl Scene {
                 self.hostile
                     .act(self.world.host(self.there), kind >> 1 & 7, bytes);
             }
+            (Foes::Routers, _) => self.route(kind >> 1 & 7, bytes),
         }
         if span > Micros(0) {
             self.live(span, |_| false);
         }
-        self.attacker.learn(self.world.network.seen());
+        let seen = self.world.network.seen();
+        self.router.learn(&seen);
+        self.attacker.learn(seen);
+    }
+
+    /// A router says something, or the way becomes another.
+    fn route(&mut self, kind: u8, bytes: &mut Bytes<'_>) {
+        let ports = [self.there, self.here].map(|host| self.world.host(host).port());
+        if kind == 0 {
+            let path = router::path(bytes);
+            for port in ports {
+                self.world.network.set_path(port, path);
+            }
+        } else if let Some((frame, sender)) = self.router.report(bytes) {
+            let to = ports.into_iter().find(|port| *port == sender);
+            self.world.network.inject(to.unwrap_or(ports[0]), &frame);
+        }
     }
 
     /// Time passes, and the good applications run.

@@ -65,7 +65,9 @@ corpora! {
     flow
     frames
     handshake
+    icmp
     network
     options
+    pair
     service
 }

@@ -1,0 +1,2 @@
+#![no_main]
+tas_libfuzzer::target!(pair::run);
