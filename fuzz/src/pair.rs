@@ -258,7 +258,7 @@ impl Pair {
                     self.arrive(1 - i, 0, false, false);
                 }
             }
-            self.now = self.now + ROUND_TRIP;
+            self.now += ROUND_TRIP;
             self.timers();
         }
     }
