@@ -49,9 +49,9 @@ complete -c tas -l shm-mode -d 'Octal mode of the files and the socket that appl
 complete -c tas -l shm-group -d 'Group of the files and the socket that applications open, name or number [default: tas if there is such a group, otherwise the service\'s own]' -r
 complete -c tas -l allow-uid -d 'User, by name or number, that may attach; may be repeated [default: everybody whom mode and group let in]' -r
 complete -c tas -l allow-gid -d 'Group, by name or number, whose members may attach; may be repeated [default: everybody whom mode and group let in]' -r
-complete -c tas -l trace -d 'Record these events from the start: all, or some of rxpkt, txpkt, atx, arx, rxfs, txack, txseg, afloqman, rexmit with commas between. tracetool switches recording at any time [default: none]' -r
+complete -c tas -l trace -d 'Record these events from the start: all, or some of rxpkt, txpkt, atx, arx, rxfs, txack, txseg, afloqman, rexmit, qmset, qmevt, dmard, dmawr with commas between. tracetool switches recording at any time [default: none]' -r
 complete -c tas -l trace-len -d 'Bytes that each fast-path thread keeps of its records, 131072 to 1073741824. The memory is taken when recording is first switched on' -r
-complete -c tas -l trace-snap -d 'Bytes of a frame that are recorded when --trace asks for frames' -r
+complete -c tas -l trace-snap -d 'Bytes of a frame, or of data copied, that are recorded when --trace asks for them' -r
 complete -c tas -l metrics-addr -d 'Serve all counters to Prometheus by HTTP on this address and port of the host, at /metrics [default: off]' -r
 complete -c tas -l ready-fd -d 'When ready, write 8 bytes to this descriptor: the number 1 in host byte order (an eventfd works) [default: off]' -r
 complete -c tas -l fp-no-ints -d 'Only poll: service threads never block and are not woken by eventfd'

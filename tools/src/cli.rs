@@ -71,12 +71,12 @@ pub struct Tracetool {
     pub core: Option<u32>,
 
     /// Start recording: all events, or some of rxpkt, txpkt, atx, arx, rxfs, txack, txseg,
-    /// afloqman, rexmit with commas between
+    /// afloqman, rexmit, qmset, qmevt, dmard, dmawr with commas between
     #[arg(long, value_name = "EVENTS", num_args = 0..=1, require_equals = true,
           default_missing_value = "all", value_parser = events, group = "action")]
     pub on: Option<u16>,
 
-    /// Bytes of each frame to record
+    /// Bytes of each frame, or of data copied, to record
     #[arg(long, value_name = "BYTES", default_value_t = 128, requires = "on")]
     pub snap: u16,
 

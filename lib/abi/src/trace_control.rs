@@ -5,7 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::trace::{
     FLEXNIC_PL_TREV_AFLOQMAN, FLEXNIC_PL_TREV_ARX, FLEXNIC_PL_TREV_ATX, FLEXNIC_PL_TREV_REXMIT,
-    FLEXNIC_PL_TREV_RXFS, FLEXNIC_PL_TREV_TXACK, FLEXNIC_PL_TREV_TXSEG, FLEXNIC_TRACE_EV_RXPKT,
+    FLEXNIC_PL_TREV_RXFS, FLEXNIC_PL_TREV_TXACK, FLEXNIC_PL_TREV_TXSEG, FLEXNIC_TRACE_EV_DMARD,
+    FLEXNIC_TRACE_EV_DMAWR, FLEXNIC_TRACE_EV_QMEVT, FLEXNIC_TRACE_EV_QMSET, FLEXNIC_TRACE_EV_RXPKT,
     FLEXNIC_TRACE_EV_TXPKT, TraceHeader,
 };
 
@@ -29,7 +30,7 @@ pub struct TraceControl {
     /// Up to where records are complete, in bytes since it began.
     pub written: u64,
     /// Which events are wanted: bit n for that of index n in [`TRACE_EVENTS`]; from bit
-    /// [`TRACE_SNAP_SHIFT`] on how many bytes of a frame. Tools write this word, the service
+    /// [`TRACE_SNAP_SHIFT`] on how many bytes of a frame, or of data copied. Tools write this word, the service
     /// reads it.
     pub wanted: u64,
 }
@@ -52,7 +53,7 @@ pub const fn trace_region_len(len: u32) -> u64 {
 pub const TRACE_SNAP_SHIFT: u32 = 32;
 
 /// The events that the service records, by their names in options and their types in records.
-pub const TRACE_EVENTS: [(&str, u16); 9] = [
+pub const TRACE_EVENTS: [(&str, u16); 13] = [
     ("rxpkt", FLEXNIC_TRACE_EV_RXPKT),
     ("txpkt", FLEXNIC_TRACE_EV_TXPKT),
     ("atx", FLEXNIC_PL_TREV_ATX),
@@ -62,6 +63,10 @@ pub const TRACE_EVENTS: [(&str, u16); 9] = [
     ("txseg", FLEXNIC_PL_TREV_TXSEG),
     ("afloqman", FLEXNIC_PL_TREV_AFLOQMAN),
     ("rexmit", FLEXNIC_PL_TREV_REXMIT),
+    ("qmset", FLEXNIC_TRACE_EV_QMSET),
+    ("qmevt", FLEXNIC_TRACE_EV_QMEVT),
+    ("dmard", FLEXNIC_TRACE_EV_DMARD),
+    ("dmawr", FLEXNIC_TRACE_EV_DMAWR),
 ];
 
 /// The bit of an event in [`TraceControl::wanted`]; 0 for events that are not recorded.

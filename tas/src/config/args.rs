@@ -334,7 +334,8 @@ pub(super) struct Args {
     pub allow_low_ports: bool,
 
     /// Record these events from the start: all, or some of rxpkt, txpkt, atx, arx, rxfs, txack,
-    /// txseg, afloqman, rexmit with commas between. tracetool switches recording at any time
+    /// txseg, afloqman, rexmit, qmset, qmevt, dmard, dmawr with commas between. tracetool switches
+    /// recording at any time
     /// [default: none]
     #[arg(long, value_name = "EVENTS", value_parser = trace_events, help_heading = "Observation")]
     pub trace: Option<u16>,
@@ -345,7 +346,7 @@ pub(super) struct Args {
           value_parser = u32_in(1 << 17..=1 << 30), help_heading = "Observation")]
     pub trace_len: u32,
 
-    /// Bytes of a frame that are recorded when --trace asks for frames
+    /// Bytes of a frame, or of data copied, that are recorded when --trace asks for them
     #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = u32_in(0..=65535),
           help_heading = "Observation")]
     pub trace_snap: u32,

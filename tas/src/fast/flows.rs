@@ -164,15 +164,16 @@ impl<Q: NicQueue> Core<Q> {
             self.send_reset(id);
             self.release(id);
         } else {
-            let bumped = Flow {
+            let mut flow = Flow {
                 st,
                 ext: &mut slot.ext,
-            }
-            .detach(&self.shared.params, self.now);
+            };
+            let bumped = flow.detach(&self.shared.params, self.now);
             slot.app.orphan();
             // A move under way must not give it an application again.
             self.moving.retain(|moving| moving.flow != id);
             if bumped.send {
+                self.tx.trace.queued(true, id, &flow);
                 self.schedule.send(id, &mut slot.app);
             }
             if bumped.ack {

@@ -38,6 +38,7 @@ impl<Q: NicQueue> Core<Q> {
         let (sends, deadline) = (flow.sendable() > 0, flow.deadline());
         self.counters.path_mtu_lowered.add(1);
         if sends {
+            self.tx.trace.queued(true, id, &flow);
             self.schedule.send(id, &mut slot.app);
         }
         self.schedule.arm(id, &mut slot.app, deadline);

@@ -265,6 +265,8 @@ impl<Q: NicQueue> Core<Q> {
             self.schedule.ack(id, &mut slot.app);
         }
         if arrived.send {
+            let ext = &mut slot.ext;
+            self.tx.trace.queued(true, id, &Flow { st, ext });
             self.schedule.send(id, &mut slot.app);
         }
         if slot.app.owner == Owner::Context && slot.app.has_news() {

@@ -385,6 +385,7 @@ impl<Q: NicQueue> Core<Q> {
             }
             count_signs(&self.counters, received.signs);
         }
+        self.tx.trace.queued(received.send, id, &flow);
         let deadline = flow.deadline();
 
         if let Some(plan) = &received.ack_first
@@ -398,6 +399,7 @@ impl<Q: NicQueue> Core<Q> {
             let data = payload
                 .get(from..from + copy.len as usize)
                 .unwrap_or_default();
+            self.tx.trace.written(rx_base, rx_len, copy.to, data);
             // The place is the slow path's choice, inside the arena.
             let _ = shared.arena.write_ring(rx_base, rx_len, copy.to, data);
         }
@@ -470,6 +472,7 @@ impl<Q: NicQueue> Core<Q> {
                 self.schedule.ack(id, &mut slot.app);
             }
             if outcome.send {
+                self.tx.trace.queued(true, id, &flow);
                 self.schedule.send(id, &mut slot.app);
             }
             count_signs(&self.counters, outcome.signs);

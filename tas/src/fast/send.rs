@@ -63,7 +63,11 @@ impl<Q: NicQueue> Core<Q> {
             if !slot.app.send_queued || slot.app.ended {
                 continue;
             }
-            self.tx.trace.turn(id, st);
+            let flow = Flow {
+                st,
+                ext: &mut slot.ext,
+            };
+            self.tx.trace.turn(id, &flow);
             let mut sender = Sender {
                 tx: &mut self.tx,
                 nic: &mut self.nic,
@@ -234,6 +238,7 @@ impl<Q: NicQueue> Sender<'_, Q> {
             if !flow.plan_next(params, self.now, &mut plan) {
                 return Turn::Idle;
             }
+            self.tx.trace_read(&plan, ring);
             self.tx.segment(&slot.template, &plan, ring);
             self.counters.tx_bytes.add(u64::from(plan.len));
             if st.tx_rate != 0 {

@@ -10,19 +10,21 @@ use rustix::time::{ClockId, clock_gettime};
 use tas_abi::memif::{Arx, ArxMsg, FlowSt};
 use tas_abi::trace::{
     FLEXNIC_PL_TREV_AFLOQMAN, FLEXNIC_PL_TREV_ARX, FLEXNIC_PL_TREV_ATX, FLEXNIC_PL_TREV_REXMIT,
-    FLEXNIC_PL_TREV_RXFS, FLEXNIC_PL_TREV_TXACK, FLEXNIC_PL_TREV_TXSEG, FLEXNIC_TRACE_EV_RXPKT,
-    FLEXNIC_TRACE_EV_TXPKT, TraceEntryHead, TraceEntryTail, TrevAfloqman, TrevArx, TrevAtx,
-    TrevRexmit, TrevRxfs, TrevTxack, TrevTxseg,
+    FLEXNIC_PL_TREV_RXFS, FLEXNIC_PL_TREV_TXACK, FLEXNIC_PL_TREV_TXSEG, FLEXNIC_TRACE_EV_DMARD,
+    FLEXNIC_TRACE_EV_DMAWR, FLEXNIC_TRACE_EV_QMEVT, FLEXNIC_TRACE_EV_QMSET, FLEXNIC_TRACE_EV_RXPKT,
+    FLEXNIC_TRACE_EV_TXPKT, TraceEntryDma, TraceEntryHead, TraceEntryQmanEvent, TraceEntryQmanSet,
+    TraceEntryTail, TrevAfloqman, TrevArx, TrevAtx, TrevRexmit, TrevRxfs, TrevTxack, TrevTxseg,
 };
 use tas_abi::trace_control::{
     TRACE_ALL, TRACE_CONTROL_MAGIC, TRACE_RING_OFF, TRACE_SNAP_SHIFT, TraceControl, trace_bit,
     trace_control_off, trace_region_len,
 };
-use tas_shm::{Backing, LogPlaces, LogWriter, Mapping, SharedTable};
+use tas_shm::{Backing, LogPlaces, LogWriter, Mapping, SharedTable, ShmOffset};
 use tas_wire::{Packet, Verify};
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::proto::{AppBump, Segment};
+use super::tx::TxRing;
+use crate::proto::{AppBump, Flow, Segment};
 use crate::types::{ContextId, FlowId};
 
 const RXPKT: u16 = trace_bit(FLEXNIC_TRACE_EV_RXPKT);
@@ -34,13 +36,21 @@ const TXACK: u16 = trace_bit(FLEXNIC_PL_TREV_TXACK);
 const TXSEG: u16 = trace_bit(FLEXNIC_PL_TREV_TXSEG);
 const AFLOQMAN: u16 = trace_bit(FLEXNIC_PL_TREV_AFLOQMAN);
 const REXMIT: u16 = trace_bit(FLEXNIC_PL_TREV_REXMIT);
+const QMSET: u16 = trace_bit(FLEXNIC_TRACE_EV_QMSET);
+const QMEVT: u16 = trace_bit(FLEXNIC_TRACE_EV_QMEVT);
+const DMARD: u16 = trace_bit(FLEXNIC_TRACE_EV_DMARD);
+const DMAWR: u16 = trace_bit(FLEXNIC_TRACE_EV_DMAWR);
+
+/// What a record of a change of the queue manager sets, by the original's bits: the rate, the
+/// largest chunk, and the bytes to send.
+const QMAN_SET: u8 = 1 | 1 << 1 | 1 << 3;
 
 /// Which events are recorded, and how much of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// A bit for each event, by its place in [`tas_abi::trace_control::TRACE_EVENTS`].
     pub events: u16,
-    /// Bytes of a frame.
+    /// Bytes of a frame, or of data copied.
     pub snap: u16,
 }
 
@@ -166,6 +176,26 @@ impl Trace {
         }
     }
 
+    /// [`Trace::record_read`] is to be told of data copied out of connections' buffers.
+    #[inline]
+    pub fn reads(&self) -> bool {
+        self.events & DMARD != 0
+    }
+
+    /// Data that is to be sent is copied from a place of a connection's buffer.
+    #[cold]
+    pub fn record_read(&mut self, ring: TxRing, pos: u32, data: &[u8]) {
+        self.record_copy(FLEXNIC_TRACE_EV_DMARD, ring.base, ring.len, pos, data);
+    }
+
+    /// Data that was received is copied to a place of a connection's buffer.
+    #[inline]
+    pub fn written(&mut self, base: ShmOffset, len: u32, pos: u32, data: &[u8]) {
+        if self.events & DMAWR != 0 {
+            self.record_copy(FLEXNIC_TRACE_EV_DMAWR, base, len, pos, data);
+        }
+    }
+
     /// A segment came for a flow, which has not seen it yet.
     #[inline]
     pub fn segment(&mut self, id: FlowId, st: &FlowSt, segment: &Segment) {
@@ -195,11 +225,19 @@ impl Trace {
         }
     }
 
+    /// A flow comes in line to send, if `sends`.
+    #[inline]
+    pub fn queued(&mut self, sends: bool, id: FlowId, flow: &Flow<'_>) {
+        if self.events & QMSET != 0 && sends {
+            self.record_queued(id, flow);
+        }
+    }
+
     /// A flow has its turn to send.
     #[inline]
-    pub fn turn(&mut self, id: FlowId, st: &FlowSt) {
-        if self.events & AFLOQMAN != 0 {
-            self.record_turn(id, st);
+    pub fn turn(&mut self, id: FlowId, flow: &Flow<'_>) {
+        if self.events & (QMEVT | AFLOQMAN) != 0 {
+            self.record_turn(id, flow);
         }
     }
 
@@ -331,7 +369,28 @@ impl Trace {
     }
 
     #[cold]
-    fn record_turn(&mut self, id: FlowId, st: &FlowSt) {
+    fn record_queued(&mut self, id: FlowId, flow: &Flow<'_>) {
+        let record = TraceEntryQmanSet {
+            id: id.0,
+            rate: flow.st.tx_rate,
+            avail: flow.sendable(),
+            max_chunk: flow.mss(),
+            opaque: 0,
+            flags: QMAN_SET,
+        };
+        self.record(QMSET, FLEXNIC_TRACE_EV_QMSET, &record);
+    }
+
+    #[cold]
+    fn record_turn(&mut self, id: FlowId, flow: &Flow<'_>) {
+        let st = &*flow.st;
+        let event = TraceEntryQmanEvent {
+            id: id.0,
+            bytes: u16::try_from(flow.sendable()).unwrap_or(u16::MAX),
+            opaque: 0,
+            pad: 0,
+        };
+        self.record(QMEVT, FLEXNIC_TRACE_EV_QMEVT, &event);
         let record = TrevAfloqman {
             tx_base: st.tx_base,
             tx_avail: st.tx_avail,
@@ -357,6 +416,19 @@ impl Trace {
         self.record(REXMIT, FLEXNIC_PL_TREV_REXMIT, &record);
     }
 
+    /// Two records if the data goes around the buffer's end.
+    #[cold]
+    fn record_copy(&mut self, kind: u16, base: ShmOffset, len: u32, pos: u32, data: &[u8]) {
+        let Some(ring) = &mut self.ring else { return };
+        let to_end = len.saturating_sub(pos) as usize;
+        let (first, second) = data.split_at_checked(to_end).unwrap_or((data, &[]));
+        for (pos, data) in [(pos, first), (0, second)] {
+            if !data.is_empty() {
+                ring.write_dma(kind, base + u64::from(pos), data);
+            }
+        }
+    }
+
     fn record(&mut self, bit: u16, kind: u16, record: &(impl IntoBytes + Immutable)) {
         if self.events & bit != 0
             && let Some(ring) = &mut self.ring
@@ -368,8 +440,25 @@ impl Trace {
 
 impl Ring {
     fn write(&mut self, kind: u16, body: &[u8]) {
+        self.write_parts(kind, body, &[]);
+    }
+
+    fn write_dma(&mut self, kind: u16, addr: ShmOffset, data: &[u8]) {
+        let access = TraceEntryDma {
+            addr: addr.0,
+            len: data.len() as u64,
+            data: [],
+        };
+        let most = self
+            .snap
+            .min(usize::from(u16::MAX) - size_of::<TraceEntryDma>());
+        let data = data.get(..most).unwrap_or(data);
+        self.write_parts(kind, access.as_bytes(), data);
+    }
+
+    fn write_parts(&mut self, kind: u16, body: &[u8], data: &[u8]) {
         // Frames were cut to what 16 bits hold, and records are short.
-        let length = body.len() as u16;
+        let length = (body.len() + data.len()) as u16;
         let head = TraceEntryHead {
             ts: monotonic_ns(),
             seq: self.seq,
@@ -378,7 +467,8 @@ impl Ring {
         };
         self.seq = self.seq.wrapping_add(1);
         let tail = TraceEntryTail { length };
-        self.log.write(&[head.as_bytes(), body, tail.as_bytes()]);
+        self.log
+            .write(&[head.as_bytes(), body, data, tail.as_bytes()]);
     }
 }
 

@@ -63,6 +63,7 @@ fn flow() -> FlowSt {
     st.rx_avail = 1000;
     st.bump_seq = 3;
     st.db_id = 5;
+    st.tx_rate = 5000;
     st
 }
 
@@ -106,11 +107,18 @@ fn frame(payload: usize) -> Vec<u8> {
 }
 
 fn do_all(trace: &mut Trace) {
-    let st = flow();
+    let (mut st, mut ext) = (flow(), crate::proto::FlowExt::default());
+    let flow = Flow {
+        st: &mut st,
+        ext: &mut ext,
+    };
     let (data, ack) = (frame(100), frame(0));
+    // Its first 60 bytes are the last ones of their buffer.
+    let (base, len, pos) = (ShmOffset(0x1000), 0x200, 0x200 - 60);
     trace.received(|| &data);
-    trace.segment(FlowId(9), &st, &SEGMENT);
-    trace.app_update(FlowId(9), ContextId(5), &st, &AppBump::default());
+    trace.segment(FlowId(9), flow.st, &SEGMENT);
+    trace.written(base, len, pos, &[7; 10]);
+    trace.app_update(FlowId(9), ContextId(5), flow.st, &AppBump::default());
     let event = tas_abi::memif::ArxConnUpdate {
         opaque: 42,
         rx_bump: 10,
@@ -118,12 +126,20 @@ fn do_all(trace: &mut Trace) {
         tx_bump: 2,
         flags: 0,
     };
-    trace.app_event(FlowId(9), &st, &ArxMsg::ConnUpdate(event).into());
-    trace.turn(FlowId(9), &st);
+    trace.queued(false, FlowId(9), &flow);
+    trace.queued(true, FlowId(9), &flow);
+    trace.app_event(FlowId(9), flow.st, &ArxMsg::ConnUpdate(event).into());
+    trace.turn(FlowId(9), &flow);
+    if trace.reads() {
+        trace.record_read(TxRing { base, len }, pos, &data[data.len() - 100..]);
+    }
     trace.sent(|| &data);
     trace.sent(|| &ack);
-    trace.retransmit(FlowId(9), &st);
+    trace.retransmit(FlowId(9), flow.st);
 }
+
+/// Records of [`do_all`].
+const ALL: usize = 15;
 
 #[test]
 fn records_nothing_until_it_is_switched_on() {
@@ -141,7 +157,9 @@ fn everything_wanted_is_recorded_in_order() {
     do_all(&mut trace);
     assert_eq!(
         kinds(&trace),
-        [1, 0x103, 0x101, 0x102, 0x107, 2, 0x105, 2, 0x104, 0x108]
+        [
+            1, 0x103, 4, 0x101, 6, 0x102, 7, 0x107, 3, 3, 2, 0x105, 2, 0x104, 0x108
+        ]
     );
     let records = records(&reader(&trace).snapshot());
     let of = |kind: u16| {
@@ -164,10 +182,63 @@ fn everything_wanted_is_recorded_in_order() {
     assert_eq!(({ atx.bump_seq_flow }, { atx.db_id }), (3, 5));
     let arx = TrevArx::read_from_bytes(of(0x102)).unwrap();
     assert_eq!(({ arx.opaque }, { arx.rx_bump }), (42, 10));
+    let set = TraceEntryQmanSet::read_from_bytes(of(FLEXNIC_TRACE_EV_QMSET)).unwrap();
+    assert_eq!(({ set.id }, { set.rate }, set.flags), (9, 5000, 0b1011));
+    let event = TraceEntryQmanEvent::read_from_bytes(of(FLEXNIC_TRACE_EV_QMEVT)).unwrap();
+    assert_eq!({ event.id }, 9);
     for (newer, older) in records.iter().zip(&records[1..]) {
         assert_eq!({ newer.0.seq }, older.0.seq + 1);
         assert!({ newer.0.ts } >= older.0.ts);
     }
+}
+
+/// The body of every record of a kind, the oldest first.
+fn bodies(trace: &Trace, kind: u16) -> Vec<Vec<u8>> {
+    let of_kind = records(&reader(trace).snapshot())
+        .into_iter()
+        .filter(|(head, _)| head.type_ == kind);
+    let mut bodies: Vec<_> = of_kind.map(|(_, body)| body).collect();
+    bodies.reverse();
+    bodies
+}
+
+/// The place, the length, and what is recorded of the data.
+fn dma(body: &[u8]) -> (u64, u64, &[u8]) {
+    let (access, data) = TraceEntryDma::read_from_prefix(body).unwrap();
+    (access.addr, access.len, data)
+}
+
+#[test]
+fn data_copied_is_recorded_with_its_place_and_cut_like_frames() {
+    let mut trace = trace(EVERYTHING);
+    trace.poll();
+    do_all(&mut trace);
+    let frame = frame(100);
+    let data = &frame[frame.len() - 100..];
+    let read = bodies(&trace, FLEXNIC_TRACE_EV_DMARD);
+    let read: Vec<_> = read.iter().map(|body| dma(body)).collect();
+    assert_eq!(
+        read,
+        [(0x1200 - 60, 60, &data[..60]), (0x1000, 40, &data[60..])]
+    );
+    let written = bodies(&trace, FLEXNIC_TRACE_EV_DMAWR);
+    assert_eq!(dma(&written[0]), (0x1200 - 60, 10, &[7; 10][..]));
+    trace.written(ShmOffset(0x1000), 0x200, 0, &[8; 65]);
+    let written = bodies(&trace, FLEXNIC_TRACE_EV_DMAWR);
+    assert_eq!(dma(&written[1]), (0x1000, 65, &[8; 64][..]));
+}
+
+#[test]
+fn the_longest_record_of_data_fits() {
+    let mut trace = trace(Wanted {
+        snap: u16::MAX,
+        ..EVERYTHING
+    });
+    trace.poll();
+    trace.written(ShmOffset(0), 1 << 20, 0, &vec![1; 1 << 17]);
+    let written = bodies(&trace, FLEXNIC_TRACE_EV_DMAWR);
+    let (at, len, data) = dma(&written[0]);
+    assert_eq!((at, len, data.len()), (0, 1 << 17, 65535 - 16));
 }
 
 #[test]
@@ -208,10 +279,10 @@ fn a_tool_switches_it_while_it_runs() {
     do_all(&mut trace);
     switch(&mut trace, EVERYTHING);
     do_all(&mut trace);
-    assert_eq!(kinds(&trace).len(), 10);
+    assert_eq!(kinds(&trace).len(), ALL);
     switch(&mut trace, Wanted::NOTHING);
     do_all(&mut trace);
-    assert_eq!(kinds(&trace).len(), 10);
+    assert_eq!(kinds(&trace).len(), ALL);
     drop(trace);
     assert_eq!(tool.load_u64(word), Ok(0));
     assert_eq!(tool.load_u64(8), Ok(u64::from(LEN)));
@@ -225,14 +296,14 @@ fn a_tool_switches_it_while_it_runs() {
 fn the_oldest_records_give_way() {
     let mut trace = trace(EVERYTHING);
     trace.poll();
-    let rounds = 3 * u64::from(LEN) / 500;
+    let rounds = 3 * u64::from(LEN) / 900;
     for _ in 0..rounds {
         do_all(&mut trace);
     }
     let snapshot = reader(&trace).snapshot();
     assert_eq!(snapshot.end - snapshot.start, u64::from(LEN));
     let records = records(&snapshot);
-    assert_eq!(u64::from(records[0].0.seq), 10 * rounds - 1);
+    assert_eq!(u64::from(records[0].0.seq), ALL as u64 * rounds - 1);
     for (newer, older) in records.iter().zip(&records[1..]) {
         assert_eq!({ newer.0.seq }, older.0.seq + 1);
     }

@@ -78,6 +78,25 @@ impl<Q: NicQueue> TxPath<Q> {
         self.spare.is_some()
     }
 
+    /// Records that a segment's data is about to be copied out of its ring.
+    #[inline]
+    pub fn trace_read(&mut self, plan: &SegmentPlan, ring: TxRing) {
+        if self.trace.reads() {
+            self.record_read(plan, ring);
+        }
+    }
+
+    #[cold]
+    fn record_read(&mut self, plan: &SegmentPlan, ring: TxRing) {
+        let mut data = vec![0; plan.len as usize];
+        let read = self
+            .arena
+            .read_ring(ring.base, ring.len, plan.pos, &mut data);
+        if read.is_ok() {
+            self.trace.record_read(ring, plan.pos, &data);
+        }
+    }
+
     /// Builds a segment in the frame that [`TxPath::ready`] found. False when it does not fit
     /// in a frame, or its payload not in the ring.
     pub fn segment(&mut self, template: &TcpTemplate, plan: &SegmentPlan, ring: TxRing) -> bool {

@@ -295,6 +295,7 @@ impl<Q: NicQueue> Core<Q> {
             Ok(bumped) => {
                 let deadline = flow.deadline();
                 if bumped.send {
+                    self.tx.trace.queued(true, *id, &flow);
                     fetch_data(&shared.arena, st);
                     self.schedule.send(*id, &mut slot.app);
                 }

@@ -98,6 +98,12 @@ impl Flow<'_> {
         self.begin_interval(params, now);
     }
 
+    /// Most bytes of data in a segment to the peer.
+    #[must_use]
+    pub fn mss(&self) -> u16 {
+        self.ext.mss
+    }
+
     /// Takes an update from the application. An error leaves the flow as it was.
     #[inline]
     pub fn on_app_bump(

@@ -25,6 +25,12 @@ fn tracetool(net: &Net, args: &[&str]) -> String {
     net.run(Side::Near, product("tools/tracetool"), args).out
 }
 
+/// The name of the event in a line of tracetool.
+fn kind_of(line: &str) -> &str {
+    let (_, event) = line.split_once(':').expect(line);
+    event.split(' ').next().expect(line)
+}
+
 #[test]
 fn a_transfer_is_recorded_while_recording_is_on() {
     let net = Net::new();
@@ -46,8 +52,21 @@ fn a_transfer_is_recorded_while_recording_is_on() {
         "FLEXTCP_EV_TXACK local_ip=a4d0001 ",
         "FLEXTCP_EV_TXSEG local_ip=a4d0001 ",
         "FLEXTCP_EV_AFLOQMAN tx_base=",
+        "FLEXNIC_EV_QMSET   cfg={id=",
+        "FLEXNIC_EV_QMEVT   cfg={id=",
+        "FLEXNIC_EV_DMARD   dma={addr=",
+        "FLEXNIC_EV_DMAWR   dma={addr=",
     ] {
         assert!(text.contains(event), "no {event} in\n{text}");
+    }
+    // Without offloads, at an MTU of 1500, with timestamps.
+    assert!(text.contains(" max_chunk=1448 "), "{text}");
+    // What is read goes into the frame that is sent next; it may go around the buffer's end.
+    let kinds: Vec<&str> = text.lines().map(kind_of).collect();
+    for pair in kinds.windows(2) {
+        if pair[1] == "FLEXNIC_EV_DMARD" {
+            assert!(["FLEXNIC_EV_TXPKT", pair[1]].contains(&pair[0]), "{pair:?}");
+        }
     }
     // The newest first, without a gap.
     let seqs: Vec<u32> = text
