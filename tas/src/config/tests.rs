@@ -49,6 +49,10 @@ const BAD_VALUES: &[(&str, &[&str])] = &[
             "/24",
             "10.0.0.1/+8",
             "10.0.0.1\n10.0.0.2",
+            "10.0.0.0/24",
+            "10.0.0.255/24",
+            "10.0.0.3/30",
+            "10.255.255.255/8",
         ],
     ),
     (
@@ -397,6 +401,26 @@ fn addresses_and_routes() {
 }
 
 #[test]
+fn a_network_s_own_addresses_are_no_host_s() {
+    assert_eq!(
+        complaint(&["--ip-addr=10.0.0.255/24"]),
+        "tas: invalid value '10.0.0.255/24' for --ip-addr: 10.0.0.255 is the broadcast address of \
+         the network 10.0.0.0/24, whose hosts have 10.0.0.1 to 10.0.0.254"
+    );
+    // Only the prefix says so, and not all have such addresses.
+    for addr in [
+        "10.0.0.255/16",
+        "10.0.1.0/16",
+        "10.0.0.0",
+        "10.0.0.0/31",
+        "10.0.0.1/31",
+        "10.0.0.255/32",
+    ] {
+        parse(&[&format!("--ip-addr={addr}")]).unwrap();
+    }
+}
+
+#[test]
 fn each_algorithm_gets_its_parameters() {
     let algorithm = |args: &[&str]| with(args).cc.algorithm;
     assert_eq!(
@@ -495,7 +519,7 @@ fn switches() {
 
 #[test]
 fn events_to_trace() {
-    assert_eq!(with(&["--trace=all"]).trace.events, 0b1_1111_1111);
+    assert_eq!(with(&["--trace=all"]).trace.events, 0b1_1111_1111_1111);
     let some = with(&["--trace=rexmit,rxpkt", "--trace-snap=65535"]).trace;
     assert_eq!((some.events, some.snap), (0b1_0000_0001, 65535));
 }

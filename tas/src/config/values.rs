@@ -114,7 +114,31 @@ pub(super) fn local_addr(text: &str) -> Result<LocalAddr, String> {
     if !is_host_address(ip) {
         return Err(format!("{ip} cannot be the address of a host"));
     }
+    not_of_the_network(ip, prefix_len)?;
     Ok(LocalAddr { ip, prefix_len })
+}
+
+/// The first and the last address of a network are not those of hosts (RFC 1122 §3.2.1.3), unless
+/// it has no others (RFC 3021) or stands for everything.
+fn not_of_the_network(ip: Ipv4Addr, prefix_len: u8) -> Result<(), String> {
+    if !(1..=30).contains(&prefix_len) {
+        return Ok(());
+    }
+    let mask = netmask(prefix_len);
+    let (first, last) = (ip.to_bits() & mask, ip.to_bits() | !mask);
+    let what = match ip.to_bits() {
+        bits if bits == first => "address",
+        bits if bits == last => "broadcast address",
+        _ => return Ok(()),
+    };
+    let (low, high) = (
+        Ipv4Addr::from_bits(first + 1),
+        Ipv4Addr::from_bits(last - 1),
+    );
+    Err(format!(
+        "{ip} is the {what} of the network {}/{prefix_len}, whose hosts have {low} to {high}",
+        Ipv4Addr::from_bits(first)
+    ))
 }
 
 /// Value of `--ip-route`.
