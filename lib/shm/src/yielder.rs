@@ -36,14 +36,16 @@ impl Yielder {
     }
 
     /// To be called when a poll found nothing. Lets others run if any seem to
-    /// be there, otherwise returns at once.
+    /// be there, otherwise returns at once. Returns for how many cycles others
+    /// had the CPU.
     #[inline]
-    pub fn idle(&mut self) {
+    pub fn idle(&mut self) -> u64 {
         let now = rdtsc();
-        if self.due(now) {
-            std::thread::yield_now();
-            self.yielded(now, rdtsc());
+        if !self.due(now) {
+            return 0;
         }
+        std::thread::yield_now();
+        self.yielded(now, rdtsc())
     }
 
     #[inline]
@@ -51,13 +53,15 @@ impl Yielder {
         now.wrapping_sub(self.last) >= self.pause
     }
 
-    fn yielded(&mut self, began: u64, ended: u64) {
+    fn yielded(&mut self, began: u64, ended: u64) -> u64 {
         self.last = ended;
-        self.pause = if ended.wrapping_sub(began) >= ALONE {
-            0
-        } else {
-            (self.pause + self.pause / 4 + PAUSE_STEP).min(LONGEST_PAUSE)
-        };
+        let took = ended.wrapping_sub(began);
+        if took < ALONE {
+            self.pause = (self.pause + self.pause / 4 + PAUSE_STEP).min(LONGEST_PAUSE);
+            return 0;
+        }
+        self.pause = 0;
+        took
     }
 }
 
@@ -101,6 +105,13 @@ mod tests {
         poll(&mut yielder, &mut now, LONGEST_PAUSE * 10, 500);
         let yields = poll(&mut yielder, &mut now, LONGEST_PAUSE + 10 * 3050, 3000);
         assert!(yields >= 10, "{yields}");
+    }
+
+    #[test]
+    fn time_that_others_had_is_told() {
+        let mut yielder = Yielder::new();
+        assert_eq!(yielder.yielded(10, 10 + ALONE), ALONE);
+        assert_eq!(yielder.yielded(5000, 5000 + ALONE - 1), 0);
     }
 
     #[test]

@@ -124,6 +124,9 @@ counters! {
     flows_moved,
     /// Cycles of turns in which there was something to do.
     busy_cycles,
+    /// Cycles in which others had the core's CPU for 0.5 ms or longer at a time, and after which
+    /// there was something to do.
+    kept_away_cycles,
     /// Times this core blocked.
     sleeps,
 }

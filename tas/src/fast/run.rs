@@ -16,6 +16,9 @@ const BLIND_SLEEPS: [Micros; 2] = [Micros(100), Micros::from_millis(5)];
 const LONGEST_SLEEP: Micros = Micros::from_millis(100);
 /// Longest sleep while something waits for an application.
 const WAITING_SLEEP: Micros = Micros::from_millis(1);
+/// Others that have the CPU for so long do not only poll in turn with the core: what comes
+/// meanwhile waits for the CPU.
+const KEPT_AWAY: Micros = Micros(500);
 
 impl<Q: NicQueue> Core<Q> {
     /// Runs until the slow path says to stop.
@@ -28,12 +31,19 @@ impl<Q: NicQueue> Core<Q> {
         // When the turn before began, if it was one with something to do.
         let mut working_since: Option<u64> = None;
         let mut yielder = Yielder::new();
+        let kept_away = KEPT_AWAY.0.saturating_mul(clock.cycles_per_us());
+        // Cycles for which others had the CPU since the turn before.
+        let mut away = 0;
         while !self.stopping {
             let start = rdtsc();
             if let Some(since) = working_since.take() {
                 self.counters.busy_cycles.add(start.wrapping_sub(since));
             }
             if self.turn(Micros(clock.us_at(start))) {
+                if away >= kept_away {
+                    self.counters.kept_away_cycles.add(away);
+                }
+                away = 0;
                 idle_since = None;
                 working_since = Some(start);
                 continue;
@@ -45,7 +55,7 @@ impl<Q: NicQueue> Core<Q> {
                     idle_since = None;
                 }
             } else {
-                yielder.idle();
+                away = yielder.idle();
             }
         }
         self.nic.disarm();

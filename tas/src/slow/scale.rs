@@ -47,10 +47,14 @@ struct Monitor {
 
 impl Monitor {
     fn measure(&mut self, now: Micros) {
-        let busy = self
-            .counters
-            .iter()
-            .fold(0u64, |sum, core| sum.wrapping_add(core.busy_cycles.get()));
+        let busy = self.counters.iter().fold(0u64, |sum, core| {
+            // A core that waits for its CPU with work to do has none to spare.
+            let core = core
+                .busy_cycles
+                .get()
+                .wrapping_add(core.kept_away_cycles.get());
+            sum.wrapping_add(core)
+        });
         let passed = now
             .since(self.measured)
             .0

@@ -116,6 +116,17 @@ fn cores_come_and_go_with_the_load() {
     assert!(table.iter().all(|core| *core == CoreId(0)));
 }
 
+/// It has no time to spare, though it is seldom seen to work.
+#[test]
+fn a_core_that_is_kept_from_its_cpu_gets_help() {
+    let mut bench = Bench::new(true);
+    for _ in 0..1000 {
+        bench.counters[0].kept_away_cycles.add(750_000);
+        bench.pass(1, 200);
+    }
+    assert_eq!(bench.scaler.active(), 2);
+}
+
 #[test]
 fn what_was_asked_for_stays_for_a_while() {
     let mut bench = Bench::new(true);

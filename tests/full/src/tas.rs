@@ -29,6 +29,7 @@ pub enum Memory {
 pub struct TasOptions {
     cores: usize,
     queues: Option<usize>,
+    cpus: Option<Vec<usize>>,
     memory: Memory,
     vdev: Option<String>,
     descriptors: Option<usize>,
@@ -40,6 +41,7 @@ impl Default for TasOptions {
         TasOptions {
             cores: 1,
             queues: None,
+            cpus: None,
             memory: Memory::Plain,
             vdev: None,
             descriptors: None,
@@ -64,6 +66,13 @@ impl TasOptions {
     /// Number of queues of the port; otherwise one for each core.
     pub fn queues(mut self, queues: usize) -> TasOptions {
         self.queues = Some(queues);
+        self
+    }
+
+    /// CPUs of the slow path and, from there on, of the cores; otherwise they
+    /// take turns.
+    pub fn cpus(mut self, cpus: &[usize]) -> TasOptions {
+        self.cpus = Some(cpus.to_vec());
         self
     }
 
@@ -100,8 +109,12 @@ impl TasOptions {
     /// The whole command line for a machine.
     pub fn command_line(&self, side: Side) -> Vec<String> {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
+        let cpu_of = |lcore: usize| match &self.cpus {
+            Some(chosen) => chosen[lcore],
+            None => lcore % cpus,
+        };
         let lcores: Vec<String> = (0..=self.cores)
-            .map(|lcore| format!("{lcore}@{}", lcore % cpus))
+            .map(|lcore| format!("{lcore}@{}", cpu_of(lcore)))
             .collect();
         let queues = self.queues.unwrap_or(self.cores);
         let mut args = vec![

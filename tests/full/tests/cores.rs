@@ -96,8 +96,68 @@ fn cores_of_a_looped_port() {
     tas.stop();
 }
 
-/// Cores that were asked for go again when they have had nothing to do for a while. That load
-/// brings more cannot be insisted on here: where CPUs are few, a core may never be busy enough.
+/// CPU of the cores in tests of load, and that of everything else.
+const CORES_CPU: usize = 0;
+const OTHER_CPU: usize = 1;
+
+/// Both ends of connections that send as much as they can, through a port that is never a bound.
+fn load(net: &Net) -> Program {
+    let mut args = vec!["-c".into(), OTHER_CPU.to_string()];
+    args.push(bench("loopback").display().to_string());
+    args.push(format!("--ip={}", Side::Near.ip()));
+    args.extend(["--bytes=1024", "--conns=64", "--pending=8", "--ms=60000"].map(String::from));
+    net.start(Side::Near, "taskset", args)
+}
+
+/// Starts a service with three cores of which one is on, and insists that a load brings others on,
+/// and that they go when it ends.
+fn load_brings_cores(cpus: &[usize]) {
+    let net = Net::new();
+    let options = TasOptions::new()
+        .cores(3)
+        .vdev("net_ring0")
+        .cpus(cpus)
+        .buffers(1 << 16)
+        .arg("--cc=const-rate");
+    let tas = Tas::start(&net, Side::Near, &options);
+    assert_eq!(tas.cores_on(), 1);
+    let mut load = load(&net);
+    load.wait_for("measuring", PATIENCE);
+    wait_until(|| tas.cores_on() > 1);
+    load.kill();
+    wait_until(|| tas.cores_on() == 1);
+    tas.stop();
+}
+
+/// One core alone on its CPU has more to do than it can. It does not matter that the others are
+/// on the same CPU: the first one cannot know.
+#[test]
+fn load_brings_cores_on() {
+    load_brings_cores(&[OTHER_CPU, CORES_CPU, CORES_CPU, CORES_CPU]);
+}
+
+/// One that has little to do itself, but shares its CPU with somebody who never rests, gets help
+/// from cores elsewhere.
+#[test]
+fn a_core_without_a_cpu_of_its_own_gets_help() {
+    let spin = [
+        "-c",
+        &CORES_CPU.to_string(),
+        "sh",
+        "-c",
+        "while :; do :; done",
+    ];
+    let net = Net::new();
+    let spinners: Vec<Program> = (0..3)
+        .map(|_| net.start(Side::Near, "taskset", spin))
+        .collect();
+    load_brings_cores(&[OTHER_CPU, CORES_CPU, OTHER_CPU, OTHER_CPU]);
+    for spinner in spinners {
+        spinner.kill();
+    }
+}
+
+/// Cores that were asked for go again when they have had nothing to do for a while.
 #[test]
 fn idle_cores_go_off() {
     let net = Net::new();
