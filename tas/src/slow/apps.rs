@@ -39,6 +39,8 @@ const JOINING_MAX: usize = 64;
 /// before the others have their turn: who never stops would otherwise have the slow path for
 /// itself.
 const AT_ONCE: usize = 16;
+/// Who is refused, in messages.
+const APPLICATION: &str = "application";
 /// Version of the protocol on [`SOCKET`].
 const VERSION: u32 = 1;
 /// Descriptors in one message of the second step.
@@ -217,12 +219,12 @@ impl Apps {
         let mut new = Vec::new();
         for place in 0..self.listeners.0.len() {
             for _ in 0..AT_ONCE {
-                let Some((stream, door)) = self.knock(place) else {
+                let Some((stream, door)) = self.knock(place, control) else {
                     break;
                 };
                 match self.let_in(stream, door, control) {
                     Ok(arrival) => new.push(arrival),
-                    Err(error) => log::warn!("application refused: {error}"),
+                    Err(error) => control.refuse(APPLICATION, &error),
                 }
             }
         }
@@ -246,7 +248,7 @@ impl Apps {
         }
     }
 
-    fn knock(&mut self, place: usize) -> Option<(UnixStream, Door)> {
+    fn knock(&mut self, place: usize, control: &mut Control) -> Option<(UnixStream, Door)> {
         let (listener, door) = self.listeners.0.get(place)?;
         match listener.accept() {
             Ok((stream, _)) => return Some((stream, *door)),
@@ -255,7 +257,7 @@ impl Apps {
                 // descriptor serves to let it in and send it away.
                 drop(self.spare.take());
                 let refused = listener.accept();
-                log::warn!("application refused: {error}");
+                control.refuse(APPLICATION, &error);
                 drop(refused);
                 self.spare = spare();
             }
@@ -299,7 +301,7 @@ impl Apps {
         match self.join(stream, &announcement?, control) {
             Ok(tenant) => Some(tenant),
             Err(error) => {
-                log::warn!("child refused: {error}");
+                control.refuse("child", &error);
                 None
             }
         }
@@ -419,7 +421,7 @@ impl Apps {
                 Err(why) => Err(why),
             };
             if let Err(why) = progress {
-                control.tenants().complain(tenant, why);
+                control.complain(tenant, why);
                 return false;
             }
         }

@@ -1,6 +1,7 @@
 //! The slow path without its sockets: messages of the cores, requests of the applications, TCP
 //! control and the time. Nothing here blocks or reads a clock.
 
+use std::fmt::Display;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use tas_abi::appif::UxsockRequest;
 use tas_shm::{EventFd, Mapping, OwnerToken, ShmOffset};
 
+use super::complaints::Complaints;
 use super::contexts::Contexts;
 use super::effects::{CoreLink, Effects, TenantRegions};
 use super::regions::{RegionId, Regions};
@@ -63,6 +65,8 @@ pub struct Control {
     knocks: Vec<(CoreId, Box<[u8]>)>,
     /// Applications that were made to leave since the last look.
     expelled: Vec<TenantId>,
+    /// Times that somebody was refused.
+    refused: u64,
     /// Messages to a core wait for room.
     backlogged: bool,
 }
@@ -82,12 +86,14 @@ impl Control {
                 token: parts.token,
                 table: parts.table,
                 steering: parts.steering,
+                complaints: Complaints::default(),
             },
             scaler: parts.scaler,
             tenants: Tenants::new(parts.queues),
             internal: parts.internal,
             knocks: Vec::new(),
             expelled: Vec::new(),
+            refused: 0,
             backlogged: false,
         }
     }
@@ -302,9 +308,31 @@ impl Control {
         }
     }
 
+    /// Notes what an application did wrong.
+    pub(super) fn complain(&mut self, tenant: TenantId, why: &str) {
+        if let Some(pid) = self.tenants.offend(tenant) {
+            self.say(format_args!("application with pid {pid}: {why}"));
+        }
+    }
+
+    /// Somebody who wanted to be an application, or to have a child that is one, may not.
+    pub(super) fn refuse(&mut self, what: &str, why: &io::Error) {
+        self.refused += 1;
+        self.say(format_args!("{what} refused: {why}"));
+    }
+
+    fn say(&mut self, line: impl Display) {
+        self.effects.complaints.say(self.effects.now, line);
+    }
+
+    /// How often somebody was refused, and lines about applications that were not logged.
+    pub fn complaints(&self) -> [u64; 2] {
+        [self.refused, self.effects.complaints.withheld()]
+    }
+
     /// Makes an application leave that broke the rules.
     pub(super) fn expel(&mut self, tenant: TenantId, why: &str) {
-        self.tenants.complain(tenant, why);
+        self.complain(tenant, why);
         self.remove(tenant);
         self.expelled.push(tenant);
     }
@@ -318,7 +346,7 @@ impl Control {
         for tenant in self.effects.tenants.of_region(region) {
             // In the shared region nobody knows who did it.
             if region == RegionId::Legacy {
-                self.tenants.complain(tenant, WHY);
+                self.complain(tenant, WHY);
             } else {
                 self.expel(tenant, WHY);
             }
@@ -382,8 +410,9 @@ impl Control {
             }
             ToSlow::Rebalanced(..) => self.scaler.rebalanced(),
             ToSlow::Misbehaved(context, why) => {
-                if let Some(context) = effects.contexts.get(context) {
-                    self.tenants.complain(context.tenant, why);
+                let tenant = effects.contexts.get(context).map(|context| context.tenant);
+                if let Some(tenant) = tenant {
+                    self.complain(tenant, why);
                 }
             }
         }

@@ -8,6 +8,7 @@ use tas_abi::memif::TAS_RX_TAIL_TURN;
 use tas_shm::{OwnerId, OwnerToken, ShmOffset};
 use tas_wire::FlowTuple;
 
+use super::complaints::Complaints;
 use super::contexts::Contexts;
 use super::regions::{RegionId, Regions};
 use super::tcp::{Client, World};
@@ -158,6 +159,8 @@ pub struct Effects {
     pub table: Arc<FlowTable>,
     /// Which core has which flows.
     pub steering: Arc<Steering>,
+    /// What is logged about applications.
+    pub complaints: Complaints,
 }
 
 impl World for Effects {

@@ -8,6 +8,7 @@ pub mod tcp;
 mod access;
 mod alloc;
 mod apps;
+mod complaints;
 mod contexts;
 mod control;
 mod effects;

@@ -1,7 +1,6 @@
 //! The applications as the slow path knows them, without their sockets: what they hold, and how
 //! that comes back when they leave.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 
 use tas_abi::appif::{AppoutMsg, KernelAppout, UxsockQueue, UxsockRequest, UxsockResponse};
@@ -57,7 +56,7 @@ struct Tenant {
     /// What its children name it by, once it has asked.
     token: Option<u64>,
     /// Times that it was complained of.
-    offences: Cell<u64>,
+    offences: u64,
 }
 
 /// An application in numbers.
@@ -212,7 +211,7 @@ impl Tenants {
             leaving: false,
             sockets: false,
             token: None,
-            offences: Cell::new(0),
+            offences: 0,
         };
         self.list.insert(id, tenant);
         id
@@ -242,16 +241,15 @@ impl Tenants {
             who: tenant.who,
             region: tenant.region,
             contexts: tenant.contexts.len(),
-            offences: tenant.offences.get(),
+            offences: tenant.offences,
         })
     }
 
-    /// Says once what an application did wrong.
-    pub fn complain(&self, tenant: TenantId, why: &str) {
-        if let Some(tenant) = self.list.get(&tenant) {
-            tenant.offences.set(tenant.offences.get() + 1);
-            log::warn!("application with pid {}: {why}", tenant.who.pid);
-        }
+    /// Counts that an application broke the rules; its process.
+    pub fn offend(&mut self, tenant: TenantId) -> Option<u32> {
+        let tenant = self.list.get_mut(&tenant)?;
+        tenant.offences += 1;
+        Some(tenant.who.pid)
     }
 
     /// Makes a context. The answer that describes it, or that says that there is none, is
@@ -376,7 +374,8 @@ fn new_context(
     if introduce_to_cores(id, event, effects).is_none() {
         // The application ran the service out of descriptors: the cores that know the context
         // already let go of it when the application is dropped.
-        log::warn!("out of file descriptors for context {id}");
+        let line = format_args!("out of file descriptors for context {id}");
+        effects.complaints.say(effects.now, line);
     }
     Some((id, describe(id, app.region, effects)))
 }

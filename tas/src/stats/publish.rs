@@ -43,7 +43,18 @@ columns! {
 /// Columns of the slow path's row.
 pub fn slow_columns() -> Vec<Column> {
     let cores = Column::new("active_cores", Kind::Gauge, "Fast-path cores that are on.");
-    Counts::columns().into_iter().chain([cores]).collect()
+    let refused = Column::new(
+        "apps_refused",
+        Kind::Counter,
+        "Programs that wanted to attach, or to announce a child, and might not.",
+    );
+    let withheld = Column::new(
+        "log_withheld",
+        Kind::Counter,
+        "Lines about programs that were not logged, since there were too many.",
+    );
+    let further = [cores, refused, withheld];
+    Counts::columns().into_iter().chain(further).collect()
 }
 
 /// Writes the slow path's rows.
@@ -85,7 +96,9 @@ impl Publisher {
 
     fn write(&mut self, control: &Control) {
         let cores = u64::from(control.active_cores());
-        put(&self.slow, 0, control.counts().values().chain([cores]));
+        let counts = control.counts();
+        let further = [cores].into_iter().chain(control.complaints());
+        put(&self.slow, 0, counts.values().chain(further));
         let mut row = 0;
         for app in control.app_values() {
             put(&self.apps, row, app.values());
