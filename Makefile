@@ -1,7 +1,29 @@
 # cargo builds everything; this file puts the products where users of TAS know
-# them. Settings: RTE_SDK (prefix of a DPDK), PREFIX BINDIR SBINDIR LIBDIR INCDIR
-# MANDIR DATADIR DESTDIR, EXTRA_CFLAGS EXTRA_LDFLAGS, NATIVE=1 (code for this
-# CPU only), CARGOFLAGS (for instance --offline); also from Makefile.local.
+# them. `make help` shows targets and variables, by the comments that begin with
+# two signs, or with a question mark.
+#
+#? RTE_SDK prefix of the DPDK to build with; otherwise the system's
+#? NATIVE 1: code for this machine's CPU only
+#? EXTRA_CFLAGS more options for the C compiler
+#? EXTRA_LDFLAGS more options for the linker
+#? CARGO the command for cargo, its versions of Rust included
+#? CARGOFLAGS options of cargo, for instance --offline
+#? OBJCOPY the command for objcopy
+#? DESTDIR in front of all places that things are installed in
+#? PREFIX of the places below: /usr/local
+#? BINDIR programs for every user: PREFIX/bin
+#? SBINDIR the service and its tools: PREFIX/sbin
+#? LIBDIR libraries: PREFIX/lib
+#? INCDIR headers: PREFIX/include
+#? DATADIR of shared files: PREFIX/share
+#? MANDIR manual pages: DATADIR/man
+#? SOCKETS_STACKS stacks for check-sockets: alone, preload, direct
+#? MICROBENCH cases or groups for check-instructions: all
+#? APPS cases for check-apps, for instance 'redis* nginx*': all
+#? BREAKAGES parts of names, for breakages: all
+#? FUZZ_TARGETS targets for fuzz and fuzz-corpora: all
+#? BENCH_JSON file with the results of bench: target/bench.json
+#? LOSS_JSON file with the results of bench-loss: target/bench-loss.json
 
 -include Makefile.local
 
@@ -52,13 +74,16 @@ HEADERS := $(wildcard include/*.h lib/*/include/*.h)
 DOCS := doc/options.md doc/counters.md share/man share/completions
 
 .DELETE_ON_ERROR:
-.PHONY: all products rust dpdk clean distclean install uninstall deps deps-apps headers docs fmt lint \
+.PHONY: help all products rust dpdk clean distclean install uninstall deps deps-apps headers docs fmt lint \
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-loom check-headers check-abi check-c check-sockets check-interpose \
 	check-options check-install check-full check-apps check-instructions instructions-baseline \
 	check-loopback loopback bench bench-veth bench-redis bench-loss plots plots-congestion breakages fuzz fuzz-corpora
 
-all: $(PRODUCTS)
+all: $(PRODUCTS) ## everything: tas/tas, lib/*.so, lib/utils/*.o, tools/*
+
+help: ## this text
+	@awk -f scripts/make-help.awk Makefile
 
 # --- Products -----------------------------------------------------------------
 
@@ -129,11 +154,11 @@ $(UTILS) &: lib/utils/build-objects.sh $(wildcard lib/utils/objects/*.rs lib/uti
 		lib/utils/src/*/*.rs)
 	$(WITH_RUST) lib/utils/build-objects.sh
 
-clean:
+clean: ## removes what was built
 	rm -f $(PRODUCTS)
 	$(CARGO) clean
 
-distclean: clean
+distclean: clean ## the same, and every directory of builds
 	rm -rf $(TARGET) build
 
 # --- Installation -------------------------------------------------------------
@@ -143,7 +168,7 @@ BASHCOMP := $(DATADIR)/bash-completion/completions
 ZSHCOMP := $(DATADIR)/zsh/site-functions
 FISHCOMP := $(DATADIR)/fish/vendor_completions.d
 
-install: all
+install: all ## into PREFIX
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(SBINDIR) $(LIBDIR)/pkgconfig $(INCDIR) \
 		$(MANDIR)/man1 $(MANDIR)/man8 \
 		$(BASHCOMP) $(ZSHCOMP) $(FISHCOMP))
@@ -167,7 +192,7 @@ install: all
 	install -m 644 $(ALL_COMMANDS:%=share/completions/_%) $(DESTDIR)$(ZSHCOMP)
 	install -m 644 $(ALL_COMMANDS:%=share/completions/%.fish) $(DESTDIR)$(FISHCOMP)
 
-uninstall:
+uninstall: ## removes what install puts there
 	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(COMMANDS)) \
 		$(addprefix $(DESTDIR)$(BINDIR)/,$(USER_COMMANDS)) \
 		$(addprefix $(DESTDIR)$(LIBDIR)/,$(notdir $(LIBRARIES)) $(PKGCONFIG:%=pkgconfig/%)) \
@@ -177,22 +202,22 @@ uninstall:
 		$(ALL_COMMANDS:%=$(DESTDIR)$(BASHCOMP)/%) $(ALL_COMMANDS:%=$(DESTDIR)$(ZSHCOMP)/_%) \
 		$(ALL_COMMANDS:%=$(DESTDIR)$(FISHCOMP)/%.fish)
 
-deps:
+deps: ## installs Debian's packages that build, tests and demo need
 	@scripts/deps.sh $(PACKAGES)
 
-deps-apps:
+deps-apps: ## installs Debian's packages that check-apps needs
 	@scripts/deps.sh $(APP_PACKAGES)
 
 # --- Generated text -----------------------------------------------------------
 
-headers:
+headers: ## generates the C headers
 	$(CARGO) run -q $(CARGOFLAGS) -p tas-headers
 
-docs: dpdk
+docs: dpdk ## generates the options' and counters' reference, manual pages, completions
 	$(CARGO) run -q $(CARGOFLAGS) -p tas --example tas-docs -- .
 	$(CARGO) doc $(CARGOFLAGS) --workspace --no-deps --exclude tas-full-tests
 
-fmt:
+fmt: ## formats the code
 	$(CARGO) fmt --all
 
 # --- Tests --------------------------------------------------------------------
@@ -203,7 +228,7 @@ FULL := -p tas-full-tests --release
 
 # The README's test command: everything, in the order of what fails fastest.
 # A part that cannot run fails; none is skipped.
-check:
+check: ## all tests, in the order of what fails fastest; root
 	$(MAKE) check-headers
 	$(MAKE) check-rust
 	$(MAKE) check-seeds
@@ -220,21 +245,21 @@ check:
 	$(MAKE) check-loopback
 	@echo 'check: ok'
 
-lint: dpdk
+lint: dpdk ## formatting and clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(CARGOFLAGS) --workspace --all-targets -- -D warnings
 
-check-rust: lint check-docs
+check-rust: lint check-docs ## lint, check-docs, unit, property and simulation tests
 	$(CARGO) test $(CARGOFLAGS) $(UNIT)
 
 # Random worlds, each from a seed: doc/testing.md. `TAS_WORLDS` says how many, `TAS_WORLDS_FROM`
 # from which on.
-check-seeds: dpdk
+check-seeds: dpdk ## random worlds from seeds
 	TAS_WORLDS=$${TAS_WORLDS:-2000} TAS_WORLDS_DIR=$${TAS_WORLDS_DIR:-$(TARGET)/worlds} \
 		$(CARGO) test $(CARGOFLAGS) -p tas --test worlds -- --nocapture
 
 # The committed reference, manual page and completions are those of the code.
-check-docs: dpdk
+check-docs: dpdk ## the committed reference is the code's
 	rm -rf $(TARGET)/docs-check
 	$(CARGO) run -q $(CARGOFLAGS) -p tas --example tas-docs -- $(TARGET)/docs-check
 	@for path in $(DOCS); do \
@@ -243,12 +268,12 @@ check-docs: dpdk
 	done
 
 # Models of the rings; a build of its own, as the flag concerns every crate.
-check-loom:
+check-loom: ## models of queues and doorbells
 	CARGO_TARGET_DIR=$(TARGET)/loom CARGO_PROFILE_RELEASE_LTO=off RUSTFLAGS='--cfg loom' \
 		$(CARGO) test $(CARGOFLAGS) -p tas-shm --release loom
 
 # The committed headers are those of the code: generating them changes nothing.
-check-headers:
+check-headers: ## the committed headers are the code's
 	@rm -rf $(TARGET)/headers-check && mkdir -p $(TARGET)/headers-check
 	@cp --parents $(HEADERS) $(TARGET)/headers-check
 	@$(MAKE) headers
@@ -257,7 +282,7 @@ check-headers:
 			{ echo "$$header was not what the code says, and is now" >&2; exit 1; }; \
 	done
 
-check-abi: all
+check-abi: all ## layouts, constants, prototypes, exported symbols
 	tests/c/abi/run.sh
 	tests/build/symbols.sh lib/libtas.so lib/tas/libtas.map
 	tests/build/symbols.sh lib/libtas_sockets.so lib/sockets/libtas_sockets.map
@@ -265,68 +290,68 @@ check-abi: all
 	tests/build/unbound.sh lib/libtas_interpose.so $(INTERPOSE)/libtas_interpose.map \
 		$(INTERPOSE_BUILD)/libtas_interpose.a $(INTERPOSE_BUILD)/shim.o
 
-check-c: all
+check-c: all ## the low-level library from C; root
 	tests/c/ll/run.sh
 
 # Stacks that the conformance suite compares with Linux sockets: tests/c/sockets/run.sh.
 SOCKETS_STACKS ?= alone preload direct
-check-sockets: all
+check-sockets: all ## C programs print the same on all stacks; root
 	tests/c/sockets/run.sh $(SOCKETS_STACKS)
 
 # Programs under the preload: tests/c/interpose.
-check-interpose: all
+check-interpose: all ## programs under the preload library; root
 	tests/c/interpose/run.sh
 	tests/c/interpose/service.sh
 
-check-options: all
+check-options: all ## exit status and output of wrong command lines
 	tests/build/options.sh
 
-check-install: all
+check-install: all ## installation into an empty root, the Makefile's messages
 	tests/build/install.sh
 	tests/build/make.sh
 
 # Counts by callgrind do not depend on the machine's speed or load. `MICROBENCH` may name cases,
 # or groups of them: make check-instructions MICROBENCH=core
 MICROBENCH ?=
-check-instructions: dpdk
+check-instructions: dpdk ## instruction counts beside the committed ones
 	$(CARGO) run -q --release $(CARGOFLAGS) -p tas-microbench -- check \
 		--profiles $(TARGET)/callgrind $(MICROBENCH)
 
-instructions-baseline: dpdk
+instructions-baseline: dpdk ## makes the present counts the committed ones
 	$(CARGO) run -q --release $(CARGOFLAGS) -p tas-microbench -- write \
 		--profiles $(TARGET)/callgrind
 
 # Namespaces need root: cargo builds as who calls, and what it builds runs as root.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sudo -E')
 
-check-full: all
+check-full: all ## full-system tests in namespaces; root
 	$(AS_ROOT) $(CARGO) test $(CARGOFLAGS) $(FULL) -- --test-threads=1
 
 # Debian's programs on TAS; `APPS` names some of the cases: make check-apps APPS='redis* nginx*'
 APPS ?=
-check-apps: all
+check-apps: all ## Debian's programs on TAS; root
 	$(if $(filter 0,$(shell id -u)),,sudo -E) tests/apps/run.sh $(foreach case,$(APPS),'$(case)')
 
 # That the benchmark works, not what it finds.
-check-loopback: loopback
+check-loopback: loopback ## that the benchmark works; root
 	$(AS_ROOT) $(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- smoke
 
-tests: all
+tests: all ## builds the unit tests
 	$(CARGO) test $(CARGOFLAGS) $(UNIT) --no-run
 
-run-tests: tests
+run-tests: tests ## unit tests, check-abi, check-c
 	$(CARGO) test $(CARGOFLAGS) $(UNIT)
 	$(MAKE) check-abi check-c
 
-tests-full: all
+tests-full: all ## builds the full-system tests
 	$(CARGO) test $(CARGOFLAGS) $(FULL) --no-run
 
-run-tests-full: check-full
+run-tests-full: check-full ## check-full
 
 # Breaks the engine on purpose, one line at a time, and insists that tests notice. `BREAKAGES` may
 # name some, by parts of their names: make breakages BREAKAGES='sack timer'
 BREAKAGES ?=
-breakages: dpdk
+breakages: dpdk ## breaks the engine on purpose and insists that tests notice
 	$(CARGO) run -q $(CARGOFLAGS) -p tas-breakages -- run $(BREAKAGES)
 
 # --- Fuzzing ----------------------------------------------------------------------
@@ -335,11 +360,11 @@ breakages: dpdk
 # make fuzz FUZZ_SECONDS=600 FUZZ_TARGETS='flow frames'
 FUZZ_TARGETS ?=
 
-fuzz: dpdk
+fuzz: dpdk ## libFuzzer on every target, FUZZ_SECONDS (60) each
 	$(WITH_RUST) fuzz/fuzz.sh run $(FUZZ_TARGETS)
 
 # What runs have found becomes part of the committed corpora.
-fuzz-corpora: dpdk
+fuzz-corpora: dpdk ## adds what fuzz found to the committed corpora
 	$(WITH_RUST) fuzz/fuzz.sh minimize $(FUZZ_TARGETS)
 
 # --- Benchmark ------------------------------------------------------------------
@@ -348,41 +373,41 @@ fuzz-corpora: dpdk
 # `cargo run -p tas-bench -- run --help` shows.
 BENCH_JSON ?= $(TARGET)/bench.json
 
-loopback: all
+loopback: all ## builds the benchmark's programs
 	$(MAKE) -s -C tests/c/bench $(addprefix $(CURDIR)/target/tests/,loopback loopback_sockets)
 
-bench: loopback
+bench: loopback ## the benchmark, some four minutes; root
 	$(AS_ROOT) $(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- run --json $(BENCH_JSON)
 	$(MAKE) bench-redis
 
 # Kinds of ports and MTUs on a veth pair, beside Linux sockets.
-bench-veth:
+bench-veth: ## kinds of ports and MTUs on a veth pair, beside Linux sockets; root
 	$(MAKE) deps
 	$(MAKE) all
 	tests/bench-veth.sh
 
 # Goodput over networks that lose, mix up and delay, beside Linux sockets. Some two minutes.
 LOSS_JSON ?= $(TARGET)/bench-loss.json
-bench-loss: all
+bench-loss: all ## goodput over networks that lose, beside Linux sockets; root
 	$(MAKE) -s -C tests/c/bench
 	$(CARGO) build -q $(CARGOFLAGS) $(FULL) --bins
 	$(if $(filter 0,$(shell id -u)),,sudo -E) $(TARGET)/release/bench-loss --json $(LOSS_JSON)
 
 # redis on TAS beside redis on Linux sockets, over a veth pair.
-bench-redis: all
+bench-redis: all ## redis on TAS beside redis on Linux sockets; root
 	$(if $(filter 0,$(shell id -u)),,sudo -E) tests/bench-redis.sh
 
 # Tables and charts in doc/: of congestion control, from the simulation, and of the last `make bench`
 # with the results that they show.
-plots: plots-congestion
+plots: plots-congestion ## tables and charts in doc/, of the last bench
 	$(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- plots $(BENCH_JSON) doc
 	install -m 644 $(BENCH_JSON) doc/performance/results.json
 
-plots-congestion:
+plots-congestion: ## the same of congestion control, from the simulation
 	$(CARGO) run -q $(CARGOFLAGS) -p tas-bench -- congestion doc
 
 # `deps` first, by itself: the build needs what it installs.
-demo:
+demo: ## TAS beside Linux sockets on a veth pair; root
 	$(MAKE) deps
 	$(MAKE) all
 	tests/demo.sh
