@@ -206,9 +206,12 @@ mod tests {
     use super::*;
     use tas_shm::EventFd;
 
+    fn wakers() -> [Arc<Waker>; 3] {
+        [(); 3].map(|()| Arc::new(Waker::new(EventFd::new().unwrap())))
+    }
+
     fn three() -> Vec<Peers<u32>> {
-        let waker = || Arc::new(Waker::new(EventFd::new().unwrap()));
-        join(&[waker(), waker(), waker()])
+        join(&wakers())
     }
 
     fn frames(peers: &mut Peers<u32>, from: CoreId) -> Vec<u32> {
@@ -237,6 +240,26 @@ mod tests {
     }
 
     /// Frames may be lost when a ring is full, messages never, and none overtakes another.
+    #[test]
+    fn who_gets_mail_is_woken_and_nobody_else() {
+        let wakers = wakers();
+        let mut all: Vec<Peers<u32>> = join(&wakers);
+        let woken = || {
+            let drained = wakers.each_ref().map(|waker| waker.event().drain());
+            wakers.iter().for_each(|waker| waker.announce());
+            drained
+        };
+        woken();
+        assert!(all[0].send_frame(CoreId(2), 1));
+        all[0].flush();
+        assert_eq!(woken(), [false, false, true]);
+        all[2].send(CoreId(1), Mail::Fence);
+        all[2].flush();
+        assert_eq!(woken(), [false, true, false]);
+        all[0].flush();
+        assert_eq!(woken(), [false; 3]);
+    }
+
     #[test]
     fn order_is_kept_when_there_is_no_room() {
         let mut all = three();

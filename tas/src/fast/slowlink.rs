@@ -73,3 +73,57 @@ impl SlowLink {
         !self.waiting.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::FlowId;
+    use tas_shm::EventFd;
+
+    fn link(room: usize) -> (SlowLink, rtrb::Consumer<ToSlow>, Arc<Waker>) {
+        let (_, from_slow) = rtrb::RingBuffer::new(1);
+        let (to_slow, slow) = rtrb::RingBuffer::new(room);
+        let waker = Arc::new(Waker::new(EventFd::new().unwrap()));
+        let link = SlowLink::new(from_slow, to_slow, Arc::clone(&waker));
+        (link, slow, waker)
+    }
+
+    fn released(slow: &mut rtrb::Consumer<ToSlow>) -> Option<u32> {
+        match slow.pop() {
+            Ok(ToSlow::Released(flow)) => Some(flow.0),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_sleeping_slow_path_is_woken_by_messages_and_frames() {
+        let (mut link, _slow, waker) = link(8);
+        waker.announce();
+        link.flush();
+        assert!(!waker.event().drain(), "nothing was sent");
+        link.send(ToSlow::Released(FlowId(1)));
+        link.flush();
+        assert!(waker.event().drain());
+        waker.announce();
+        assert!(link.punt(CoreId(0), &[0; 60]));
+        link.flush();
+        assert!(waker.event().drain());
+    }
+
+    #[test]
+    fn nothing_overtakes_messages_that_wait_for_room() {
+        let (mut link, mut slow, _) = link(2);
+        for flow in 0..3 {
+            link.send(ToSlow::Released(FlowId(flow)));
+        }
+        assert_eq!(released(&mut slow), Some(0));
+        link.send(ToSlow::Released(FlowId(3)));
+        assert!(!link.punt(CoreId(0), &[0; 60]));
+        let mut seen = Vec::new();
+        while link.backlogged() {
+            link.flush();
+            seen.extend(std::iter::from_fn(|| released(&mut slow)));
+        }
+        assert_eq!(seen, [1, 2, 3]);
+    }
+}

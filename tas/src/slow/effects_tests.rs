@@ -16,18 +16,37 @@ fn frame() -> ToFast {
 #[test]
 fn messages_wait_for_room_in_order() {
     let (mut link, mut core) = link(2);
-    for flow in 0..10 {
-        link.send(ToFast::Close(FlowId(flow), CloseHow::Reset));
-    }
     let mut seen = Vec::new();
-    while seen.len() < 10 {
-        link.flush();
+    let mut take = |core: &mut rtrb::Consumer<ToFast>| {
         while let Ok(ToFast::Close(flow, _)) = core.pop() {
             seen.push(flow.0);
         }
+        seen.len()
+    };
+    for flow in 0..10 {
+        link.send(ToFast::Close(FlowId(flow), CloseHow::Reset));
+        if flow == 5 {
+            // Room for those that wait, not for who comes now.
+            take(&mut core);
+        }
+    }
+    while take(&mut core) < 10 {
+        link.flush();
     }
     assert_eq!(seen, (0..10).collect::<Vec<_>>());
     assert!(!link.flush());
+}
+
+#[test]
+fn a_sleeping_core_is_woken_once_all_is_sent() {
+    let (mut link, _core) = link(4);
+    link.waker.announce();
+    link.flush();
+    assert!(!link.waker.event().drain(), "nothing was sent");
+    link.send(ToFast::Close(FlowId(1), CloseHow::Reset));
+    assert!(!link.waker.event().drain(), "more may follow");
+    link.flush();
+    assert!(link.waker.event().drain());
 }
 
 #[test]

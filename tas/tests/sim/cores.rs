@@ -72,7 +72,8 @@ fn moved(pair: &mut Pair, host: HostIndex) -> u64 {
 
 /// Runs transfers, and meanwhile asks for another number of cores again and again.
 fn transfer_while_scaling(seed: u64, path: Path, follows: bool, stalls: u32) {
-    let ideal = path.loss + path.reorder + stalls == 0;
+    let in_order = path.loss + path.reorder == 0;
+    let ideal = in_order && stalls == 0;
     let mut random = Random::new(seed);
     let cores = random.between(2, 5);
     let mut ports = Random::new(seed);
@@ -105,7 +106,7 @@ fn transfer_while_scaling(seed: u64, path: Path, follows: bool, stalls: u32) {
         _ => 300,
     };
     let mut order = Order::default();
-    if ideal {
+    if in_order {
         pair.world.network.record();
     }
     let mut rounds = 0;
@@ -117,7 +118,7 @@ fn transfer_while_scaling(seed: u64, path: Path, follows: bool, stalls: u32) {
         let span = Micros(random.between(1, most));
         pair.run(&mut client, span);
         client.app.deaf = false;
-        if ideal {
+        if in_order {
             order.check(&pair, seed);
         }
         rounds += 1;

@@ -17,6 +17,7 @@ mod family;
 mod hostile;
 mod link;
 mod loss;
+mod moves;
 mod opening;
 mod pathmtu;
 mod ports;

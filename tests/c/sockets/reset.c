@@ -61,6 +61,21 @@ int main(void)
     R(recv(fd, text, sizeof text, 0));
     close(fd);
 
+    say("# what came before it is read first");
+    fd = connect_peer(&slot);
+    peer("text %d abcdef", slot);
+    wait_bytes(fd, 6);
+    R(read(fd, text, 2));
+    peer_ask("rst %d", slot);
+    wait_events(fd, POLLHUP);
+    memset(text, 0, sizeof text);
+    R(read(fd, text, 3));
+    R(read(fd, text + 3, sizeof text - 3));
+    say("text: %.4s", text);
+    R(read(fd, text, sizeof text));
+    R(read(fd, text, sizeof text));
+    close(fd);
+
     say("# in epoll");
     fd = connect_peer(&slot);
     struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP };

@@ -47,6 +47,18 @@ fn who_was_asked_for_stays() {
 }
 
 #[test]
+fn who_has_answered_is_waited_for_no_more() {
+    let mut arp = cache();
+    arp.lookup(FRIEND, waiter(), Micros(0));
+    arp.lookup(stranger(1), waiter(), Micros(1));
+    arp.learn(FRIEND, MAC, false, Micros(2));
+    assert_eq!(arp.deadline(), Micros(1001), "the other's");
+    arp.learn(stranger(1), MAC, false, Micros(3));
+    assert_eq!(arp.deadline(), Micros::NEVER);
+    assert_eq!(arp.poll(Micros(2000)), None);
+}
+
+#[test]
 fn whose_connections_we_have_stays() {
     let mut arp = cache();
     arp.learn(FRIEND, MAC, true, Micros(1));

@@ -493,6 +493,7 @@ fn time_wait_answers_an_old_syn() {
         (IRS, Some(90)),
         (IRS + 100, Some(3)),
         (IRS + 101, Some(89)),
+        (IRS + 101, Some(u32::MAX)),
     ] {
         let (mut net, _) = syn_in_time_wait(seq, timestamp);
         let ack = net.sent();

@@ -63,6 +63,16 @@ fn a_flooded_listener_remembers_no_more() {
 }
 
 #[test]
+fn half_open_connections_that_end_make_room() {
+    let mut net = flooded();
+    net.recv(&tuple(80, 1), TcpFlags::RST, IRS + 1, SeqNum(0));
+    net.peer_syn(80, LATE);
+    let counts = net.tcp.counts();
+    assert_eq!((counts.opening, counts.cookies_sent), (HALF_OPEN.into(), 0));
+    net.quiet();
+}
+
+#[test]
 fn the_ack_brings_back_what_was_offered() {
     let mut net = flooded();
     let (iss, ts) = ask(&mut net, &syn());

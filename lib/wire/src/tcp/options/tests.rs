@@ -56,13 +56,15 @@ proptest! {
     }
 
     #[test]
-    fn window_field_never_offers_more_than_there_is(bits: u8, bytes: u32) {
+    fn window_field_offers_what_it_can(bits: u8, bytes: u32) {
         let scale = WindowScale::new(bits);
         let offered = scale.bytes(scale.field(bytes));
         prop_assert!(scale.bits() <= 14);
         prop_assert!(offered <= bytes);
         if bytes >> scale.bits() <= 0xffff {
             prop_assert!(bytes - offered < 1 << scale.bits());
+        } else {
+            prop_assert_eq!(offered, scale.bytes(u16::MAX));
         }
     }
 }
