@@ -348,8 +348,8 @@ tests-full: all ## builds the full-system tests
 
 run-tests-full: check-full ## check-full
 
-# Breaks the engine on purpose, one line at a time, and insists that tests notice. `BREAKAGES` may
-# name some, by parts of their names: make breakages BREAKAGES='sack timer'
+# Breaks the engine and the libraries on purpose, one line at a time, and insists that tests notice;
+# as root. `BREAKAGES` may name some, by parts of their names: make breakages BREAKAGES='sack timer'
 BREAKAGES ?=
 breakages: dpdk ## breaks the engine on purpose and insists that tests notice
 	$(CARGO) run -q $(CARGOFLAGS) -p tas-breakages -- run $(BREAKAGES)

@@ -1,6 +1,7 @@
 //! The list of breakages.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -20,6 +21,16 @@ pub enum Kind {
     Loom,
     /// In an integration test.
     Test(String),
+    /// Programs that a goal of the Makefile runs.
+    Make(String),
+}
+
+/// Who notices.
+#[derive(Clone, Debug)]
+pub struct Catcher {
+    pub target: Target,
+    /// Names of the tests, of their modules, or of the programs; none: all.
+    pub tests: Vec<String>,
 }
 
 /// One line of the engine, changed or left out, and who notices.
@@ -36,9 +47,28 @@ pub struct Breakage {
     right: String,
     /// What takes its place; `None`: nothing.
     wrong: Option<String>,
-    pub target: Target,
-    /// Names of the tests, or of their modules.
-    pub tests: Vec<String>,
+    /// Each of them notices by itself.
+    pub catchers: Vec<Catcher>,
+}
+
+impl FromStr for Catcher {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Catcher> {
+        let mut words = text.split_whitespace();
+        let package = words.next().context("no package")?.to_owned();
+        let name = words.next().context("no target")?.to_owned();
+        let kind = match (package.as_str(), name.as_str()) {
+            ("make", _) => Kind::Make(name),
+            (_, "lib") => Kind::Lib,
+            (_, "loom") => Kind::Loom,
+            _ => Kind::Test(name),
+        };
+        Ok(Catcher {
+            target: Target { package, kind },
+            tests: words.map(str::to_owned).collect(),
+        })
+    }
 }
 
 impl Breakage {
@@ -104,8 +134,9 @@ pub fn parse(text: &str) -> Result<Vec<Breakage>> {
 }
 
 fn parse_one(lines: &[&str]) -> Result<Breakage> {
-    let mut fields: [Option<&str>; 5] = [None; 5];
+    let mut fields: [Option<&str>; 4] = [None; 4];
     let mut what = String::new();
+    let mut catchers = Vec::new();
     for line in lines {
         let (kind, rest) = line.split_at_checked(2).unwrap_or((line, ""));
         let index = match kind.trim() {
@@ -113,7 +144,10 @@ fn parse_one(lines: &[&str]) -> Result<Breakage> {
             "@" => 1,
             "-" => 2,
             "+" => 3,
-            "?" => 4,
+            "?" => {
+                catchers.push(rest.parse()?);
+                continue;
+            }
             "" => {
                 what = format!("{what} {}", rest.trim()).trim_start().to_owned();
                 continue;
@@ -122,20 +156,14 @@ fn parse_one(lines: &[&str]) -> Result<Breakage> {
         };
         ensure!(fields[index].replace(rest).is_none(), "twice: '{line}'");
     }
-    let [name, place, right, wrong, test] = fields;
+    let [name, place, right, wrong] = fields;
     let place = place.context("no file")?;
     let (file, after) = match place.split_once(": ") {
         Some((file, after)) => (file, Some(after.to_owned())),
         None => (place, None),
     };
-    let mut words = test.context("no test")?.split_whitespace();
-    let package = words.next().context("no package")?.to_owned();
-    let kind = match words.next().context("no target")? {
-        "lib" => Kind::Lib,
-        "loom" => Kind::Loom,
-        test => Kind::Test(test.to_owned()),
-    };
     ensure!(!what.is_empty(), "no description");
+    ensure!(!catchers.is_empty(), "no test");
     Ok(Breakage {
         name: name.context("no name")?.to_owned(),
         what,
@@ -143,8 +171,7 @@ fn parse_one(lines: &[&str]) -> Result<Breakage> {
         after,
         right: right.context("no line")?.trim().to_owned(),
         wrong: wrong.map(str::to_owned),
-        target: Target { package, kind },
-        tests: words.map(str::to_owned).collect(),
+        catchers,
     })
 }
 
@@ -169,6 +196,18 @@ mod tests {
         let list = parse(&LIST.replace(": fn second", "").replace("+ x <= 1\n", "")).unwrap();
         assert_eq!(list[0].apply("y\nx < 1\n").unwrap(), "y\n");
         assert!(list[0].apply("x < 1\nx < 1\n").is_err());
+    }
+
+    #[test]
+    fn several_may_notice() {
+        let list = parse(&format!("{LIST}? make check-c data ends\n")).unwrap();
+        let [unit, programs] = &list[0].catchers[..] else {
+            unreachable!()
+        };
+        assert_eq!((&unit.target.kind, unit.tests.len()), (&Kind::Lib, 1));
+        assert_eq!(programs.target.kind, Kind::Make("check-c".into()));
+        assert_eq!(programs.tests, ["data", "ends"]);
+        assert!(parse(&LIST.replace("? tas lib proto::less\n", "")).is_err());
     }
 
     #[test]

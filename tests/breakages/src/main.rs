@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod list;
+mod process;
 mod run;
 mod table;
 mod tree;
@@ -14,7 +15,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::list::Breakage;
+use crate::list::{Breakage, Catcher};
+use crate::run::Who;
 
 #[derive(Parser)]
 #[command(about, max_term_width = 100)]
@@ -34,6 +36,9 @@ enum Command {
         /// Run all tests of the target, not only those that should notice
         #[arg(long)]
         all_tests: bool,
+        /// Run these tests instead, as the list would name them: 'tas worlds'
+        #[arg(long, conflicts_with = "all_tests")]
+        by: Option<Catcher>,
     },
     /// Write the table into the documentation
     Table,
@@ -59,12 +64,21 @@ fn run(command: &Command) -> Result<bool> {
             println!("{} breakages apply", breakages.len());
             Ok(true)
         }
-        Command::Run { names, all_tests } => {
+        Command::Run {
+            names,
+            all_tests,
+            by,
+        } => {
+            let who = match by {
+                Some(catcher) => Who::Only(catcher.clone()),
+                None if *all_tests => Who::AllOfTarget,
+                None => Who::Listed,
+            };
             let chosen = |b: &&Breakage| {
                 names.is_empty() || names.iter().any(|name| b.name.contains(name.as_str()))
             };
             let chosen: Vec<&Breakage> = breakages.iter().filter(chosen).collect();
-            run::run(&root, &chosen, *all_tests)
+            run::run(&root, &chosen, &who)
         }
         Command::Table => table::write(&root, &breakages).map(|()| true),
     }

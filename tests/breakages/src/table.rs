@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::list::{Breakage, Kind};
+use crate::list::{Breakage, Catcher, Kind};
 
 const BEGIN: &str = "<!-- breakages: written by `cargo run -p tas-breakages -- table` -->\n";
 const END: &str = "<!-- end of breakages -->\n";
@@ -47,20 +47,30 @@ fn with_table(text: &str, breakages: &[Breakage]) -> Result<String> {
 fn table(breakages: &[Breakage]) -> Result<String> {
     let mut table = String::from("| breakage | where | caught by |\n| --- | --- | --- |\n");
     for breakage in breakages {
-        let tests: Vec<String> = breakage.tests.iter().map(|t| format!("`{t}`")).collect();
-        let target = &breakage.target;
-        let of = match &target.kind {
-            Kind::Lib => target.package.clone(),
-            Kind::Loom => format!("{} (loom)", target.package),
-            Kind::Test(name) => format!("{} ({name})", target.package),
-        };
+        let catchers: Vec<String> = breakage.catchers.iter().map(describe).collect();
         writeln!(
             table,
-            "| {} | `{}` | {of}: {} |",
+            "| {} | `{}` | {} |",
             breakage.what.replace('|', "\\|"),
             breakage.file,
-            tests.join(", "),
+            catchers.join("; "),
         )?;
     }
     Ok(table)
+}
+
+fn describe(catcher: &Catcher) -> String {
+    let package = &catcher.target.package;
+    let of = match &catcher.target.kind {
+        Kind::Lib => package.clone(),
+        Kind::Loom => format!("{package} (loom)"),
+        Kind::Test(name) => format!("{package} ({name})"),
+        Kind::Make(goal) => format!("`make {goal}`"),
+    };
+    let tests: Vec<String> = catcher.tests.iter().map(|t| format!("`{t}`")).collect();
+    if tests.is_empty() {
+        of
+    } else {
+        format!("{of}: {}", tests.join(", "))
+    }
 }

@@ -15,6 +15,8 @@ pub struct Tree {
     pub path: PathBuf,
     /// cargo's target directory for it, kept for the next run.
     pub target: PathBuf,
+    /// For what is of no use afterwards.
+    pub scratch: PathBuf,
     _lock: fs::File,
 }
 
@@ -29,6 +31,9 @@ impl Tree {
         fs::create_dir_all(&path)?;
         let lock = fs::File::create(base.join("lock"))?;
         lock.try_lock().context("another run is under way")?;
+        let scratch = base.join("scratch");
+        let _ = fs::remove_dir_all(&scratch);
+        fs::create_dir(&scratch)?;
         let files = files_of(root)?;
         for file in &files {
             let (from, to) = (root.join(file), path.join(file));
@@ -50,6 +55,7 @@ impl Tree {
         Ok(Tree {
             path,
             target: base.join("target"),
+            scratch,
             _lock: lock,
         })
     }
