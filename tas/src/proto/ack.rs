@@ -155,7 +155,9 @@ impl Flow<'_> {
         self.ext.rtt_watch = rtt;
         self.ext.rtt_least = rtt;
         if rtt < self.st.rtt_est / 2 {
-            let interval = params.cc.interval(Some(Micros(self.st.rtt_est.into())));
+            let interval = params
+                .cc
+                .interval(&self.ext.cc, Some(Micros(self.st.rtt_est.into())));
             self.ext.cc_next = Micros::from(self.ext.cc_next).min(now + interval).into();
         }
     }
@@ -335,6 +337,10 @@ impl Flow<'_> {
             rtt_us: self.st.rtt_est,
             fresh_rtt_us: self.ext.rtt_least,
             interval_us: u32::try_from(interval).unwrap_or(u32::MAX),
+            in_flight: match self.ext.recovery {
+                Recovery::None => self.st.tx_sent,
+                _ => self.pipe(),
+            },
             backlogged: self.ext.backlogged,
             heeded: self.ext.cc_reacted,
             mss: self.ext.mss,
@@ -355,12 +361,12 @@ impl Flow<'_> {
     pub(super) fn begin_interval(&mut self, params: &TcpParams, now: Micros) {
         let rtt = (self.st.rtt_est > 0).then_some(Micros(self.st.rtt_est.into()));
         self.ext.cc_start = now.into();
-        self.ext.cc_next = (now + params.cc.interval(rtt)).into();
+        self.ext.cc_next = (now + params.cc.interval(&self.ext.cc, rtt)).into();
         self.ext.timed_out = false;
         self.ext.cc_reacted = false;
-        self.ext.backlogged = false;
+        let backlogged = std::mem::take(&mut self.ext.backlogged);
         self.ext.rtt_least = 0;
-        self.ext.rtt_watch = match params.cc.follows_rtt() {
+        self.ext.rtt_watch = match params.cc.follows_rtt(backlogged) {
             true => u32::MAX,
             false => self.st.rtt_est / 2,
         };

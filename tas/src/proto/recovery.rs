@@ -58,6 +58,8 @@ pub(super) struct Loss {
     /// since then.
     exposed_at: Micros0,
     undo: Undo,
+    /// When this recovery began.
+    begun_at: Micros0,
     /// The network reorders: holes are lost by their age only.
     reordering: bool,
     /// Reordering window beyond the first quarter of the round-trip time, in quarters.
@@ -340,7 +342,9 @@ impl Flow<'_> {
         let before = Micros(now.0.saturating_sub(patience));
         let plausible = Micros(now.0.saturating_sub(srtt / 2));
         self.ext.board.forget_latest_since(plausible);
-        if self.ext.board.lose_retransmissions(before) {
+        // What was sent in the round trip after the reduction met the same full queue.
+        let next = Micros::from(self.ext.loss.begun_at) + Micros(srtt);
+        if self.ext.board.lose_retransmissions(before, next) {
             // RFC 5681 §4.3: the loss of a retransmission counts once more.
             self.st.cnt_tx_drops = self.st.cnt_tx_drops.saturating_add(1);
         }
@@ -372,6 +376,7 @@ impl Flow<'_> {
         self.ext.set_recovery(Recovery::Sack);
         self.ext.recover = self.st.tx_next_seq;
         let loss = &mut self.ext.loss;
+        loss.begun_at = now.into();
         loss.calm = loss.calm.saturating_sub(1);
         if loss.calm == 0 {
             loss.quarters = 0;

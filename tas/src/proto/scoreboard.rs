@@ -288,8 +288,9 @@ impl Scoreboard {
     }
 
     /// Finds the retransmissions that are lost: something that was sent later has arrived
-    /// (RFC 8985 §6.2). Only those sent before `before` count. Returns whether there were any.
-    pub(super) fn lose_retransmissions(&mut self, before: Micros) -> bool {
+    /// (RFC 8985 §6.2). Only those sent before `before` count. Returns whether there were any that
+    /// were sent from `since` on.
+    pub(super) fn lose_retransmissions(&mut self, before: Micros, since: Micros) -> bool {
         let (edge, latest) = (self.edge(), self.latest);
         let any_again = self.any_again;
         let mut lost = false;
@@ -302,7 +303,7 @@ impl Scoreboard {
             let old = (before.0 as u32).wrapping_sub(hole.at).cast_signed() >= 0;
             if hole.under_way() > 0 && overtaken && old {
                 hole.resent = hole.start;
-                lost = true;
+                lost |= (since.0 as u32).wrapping_sub(hole.at).cast_signed() <= 0;
             }
         }
         lost

@@ -115,7 +115,7 @@ mod lost_retransmissions_rfc8985_6_2 {
     #[test]
     fn not_while_nothing_sent_later_has_arrived() {
         let mut board = resent();
-        assert!(!board.lose_retransmissions(LATER));
+        assert!(!board.lose_retransmissions(LATER, Micros(0)));
         assert_eq!(board.next_lost(LOST), None);
     }
 
@@ -123,18 +123,21 @@ mod lost_retransmissions_rfc8985_6_2 {
     fn when_new_data_sent_later_has_arrived() {
         let mut board = resent();
         board.insert(seq(500), seq(510));
-        assert!(!board.lose_retransmissions(Micros(9)), "too young");
-        assert!(board.lose_retransmissions(LATER));
+        assert!(
+            !board.lose_retransmissions(Micros(9), Micros(0)),
+            "too young"
+        );
+        assert!(board.lose_retransmissions(LATER, Micros(0)));
         assert_eq!(board.next_lost(LOST), Some((seq(100), seq(200))));
         // Once.
-        assert!(!board.lose_retransmissions(LATER));
+        assert!(!board.lose_retransmissions(LATER, Micros(0)));
     }
 
     #[test]
     fn when_a_retransmission_sent_later_has_arrived() {
         let mut board = resent();
         board.insert(seq(300), seq(400));
-        assert!(board.lose_retransmissions(LATER));
+        assert!(board.lose_retransmissions(LATER, Micros(0)));
         assert_eq!(board.next_lost(LOST), Some((seq(100), seq(200))));
     }
 
@@ -142,7 +145,7 @@ mod lost_retransmissions_rfc8985_6_2 {
     fn not_when_one_sent_earlier_has() {
         let mut board = resent();
         board.advance(seq(300));
-        assert!(!board.lose_retransmissions(LATER));
+        assert!(!board.lose_retransmissions(LATER, Micros(0)));
         assert_eq!(board.next_lost(LOST), None);
     }
 
@@ -151,7 +154,7 @@ mod lost_retransmissions_rfc8985_6_2 {
         let mut board = resent();
         board.insert(seq(300), seq(400));
         board.forget_latest_since(Micros(9));
-        assert!(!board.lose_retransmissions(LATER));
+        assert!(!board.lose_retransmissions(LATER, Micros(0)));
     }
 }
 

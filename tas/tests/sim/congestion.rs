@@ -237,6 +237,34 @@ fn timely_follows_its_thresholds() {
     }
 }
 
+/// A line of 100 Mbit/s with a queue of a round trip that marks nothing, from the first byte on:
+/// slow start takes few round trips, and ends before the queue is full (RFC 9406).
+#[test]
+fn slow_start_fills_a_long_line_and_not_its_queue() {
+    for rtt_us in [1_000, 10_000, 50_000] {
+        let queue = (rtt_us * 100 / 8).max(75_000);
+        let delay = Micros(u64::from(rtt_us) / 3);
+        let conf = BottleneckConf::new("dctcp-rate", 100_000, queue, 0, delay)
+            .with("--tcp-rxbuf-len=4194304")
+            .with("--tcp-txbuf-len=4194304")
+            .of(1, 1);
+        let mut bottleneck = Bottleneck::new(&conf).unwrap();
+        bottleneck.start(0);
+        let span = Micros(14 * u64::from(rtt_us));
+        let seen = Seen {
+            kbps: conf.wire.rate_kbps,
+            sights: bottleneck.run(span, Micros(100)),
+        };
+        let what = format!(
+            "{rtt_us} µs: {:.1} % used, {} lost",
+            seen.used(),
+            seen.overflows()
+        );
+        println!("{what}");
+        assert!(seen.used() >= 40.0 && seen.overflows() == 0, "{what}");
+    }
+}
+
 /// Beside others, on fast and slow wires.
 #[test]
 fn constant_rates_are_kept_beside_others() {

@@ -1,7 +1,10 @@
 //! DCTCP on a window (RFC 8257), turned into a rate by the round-trip time.
 #![forbid(unsafe_code)]
 
-use super::{CcState, INITIAL_SEGMENTS, LOSS_FACTOR, Sample, conclude, leave_slow_start, observe};
+use super::{
+    CcState, INITIAL_SEGMENTS, LOSS_FACTOR, RTT_THRESHOLD_END, Sample, conclude, is_queued,
+    note_mark, note_rtt, observe,
+};
 use crate::config::DctcpWinParams;
 use crate::types::Micros;
 
@@ -32,6 +35,7 @@ pub(super) fn next(
     let usual = mss * MIN_SEGMENTS;
     let least = mss / LEAST_SHARE;
     observe(state, sample);
+    note_rtt(state, sample);
 
     if sample.timeout {
         // RFC 5681 §3.1.
@@ -41,18 +45,21 @@ pub(super) fn next(
         state.cwnd = (state.cwnd / 2).clamp(least, mss);
     } else if sample.drops > 0 {
         conclude(state, p.weight);
-        leave_slow_start(state);
+        state.avoidance = 1;
         let kept = f64::from(state.cwnd) * LOSS_FACTOR;
         state.cwnd = (kept as u32).max(usual.min(state.cwnd));
     } else if sample.is_first_mark() {
         // Once for each window of data (RFC 8257 §3.3).
-        leave_slow_start(state);
+        note_mark(state);
         let floor = match state.is_overwhelmed() {
             true => least,
             false => usual.min(state.cwnd),
         };
         let kept = f64::from(state.cwnd) * (1.0 - f64::from(state.alpha) / 2.0);
         state.cwnd = (kept as u32).max(floor);
+    } else if state.avoidance == 0 && sample.backlogged && is_queued(state, RTT_THRESHOLD_END) {
+        // Before it is full (RFC 9406 §4.2).
+        state.avoidance = 1;
     } else if sample.backlogged && sample.ecn_bytes == 0 {
         grow(state, sample.acked_bytes, mss);
     }

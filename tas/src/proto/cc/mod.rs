@@ -10,6 +10,8 @@ mod dctcp_win;
 mod timely;
 
 #[cfg(test)]
+mod queue_tests;
+#[cfg(test)]
 mod tests;
 
 use zerocopy::FromZeros;
@@ -48,23 +50,31 @@ impl CcParams {
     /// Length of the control interval for a flow of this round-trip time; `None` before it is
     /// measured. Never zero.
     #[must_use]
-    pub fn interval(&self, rtt: Option<Micros>) -> Micros {
-        let rtts = rtt
-            .unwrap_or(self.rtt_init)
-            .0
-            .saturating_mul(self.interval_rtts.into());
+    pub fn interval(&self, state: &CcState, rtt: Option<Micros>) -> Micros {
+        let rtt = rtt.unwrap_or(self.rtt_init);
         let shortest = match self.algorithm {
             // Nothing is controlled: only the counters begin anew.
             CcAlgorithm::ConstRate(_) => CONST_RATE_INTERVAL,
             _ => self.granularity,
         };
-        Micros(rtts.max(shortest.0).max(1))
+        let interval = match self.algorithm {
+            CcAlgorithm::DctcpRate(_) if state.avoidance == 0 => {
+                dctcp_rate::step_of_slow_start(rtt)
+            }
+            _ => Micros(rtt.0.saturating_mul(self.interval_rtts.into())),
+        };
+        interval.max(shortest).max(Micros(1))
     }
 
-    /// Whether each round-trip time counts, and not only their average.
+    /// Whether each round-trip time counts, and not only their average, for a flow that is
+    /// `backlogged` or not: others make no queue.
     #[must_use]
-    pub fn follows_rtt(&self) -> bool {
-        matches!(self.algorithm, CcAlgorithm::Timely(_))
+    pub fn follows_rtt(&self, backlogged: bool) -> bool {
+        match self.algorithm {
+            CcAlgorithm::Timely(_) => true,
+            CcAlgorithm::DctcpRate(_) | CcAlgorithm::DctcpWin(_) => backlogged,
+            CcAlgorithm::ConstRate(_) => false,
+        }
     }
 
     /// Whether connections negotiate ECN: only DCTCP makes use of the marks (RFC 8257 §3).
@@ -83,7 +93,7 @@ impl CcParams {
 pub struct CcState {
     /// Current rate, kbit/s; the window-based algorithm keeps its last conversion here.
     rate: u32,
-    /// Congestion window, bytes (dctcp-win).
+    /// Congestion window, bytes (dctcp-win, and dctcp-rate in slow start); 0 = none.
     cwnd: u32,
     /// Slow start ends here: kbit/s or bytes as the algorithm counts. 0 = unlimited.
     threshold: u32,
@@ -99,9 +109,9 @@ pub struct CcState {
     quiet_us: u32,
     /// Fraction of marked bytes, moving average (RFC 8257 §3.3).
     alpha: f32,
-    /// Last round-trip time, µs (timely); 0 = none yet.
+    /// Last round-trip time, µs; 0 = none yet.
     last_rtt: u32,
-    /// Shortest one ever, µs (timely); 0 = none yet.
+    /// Shortest one ever, µs; 0 = none yet.
     least_rtt: u32,
     /// Round-trip time difference, moving average, µs (timely).
     rtt_diff: f32,
@@ -111,12 +121,14 @@ pub struct CcState {
     regain: u32,
     /// What arrived in the last interval of a round trip or more, kbit/s (dctcp-rate).
     arrived: u32,
-    /// Rate before the last reduction for marks, kbit/s (dctcp-rate); 0 = none to go back to.
-    before_marks: u32,
+    /// Rate before the last reduction for a queue, kbit/s (dctcp-rate); 0 = none to go back to.
+    before_queue: u32,
     /// 1 once slow start is over.
     avoidance: u8,
+    /// 1 once there was a mark.
+    any_mark: u8,
     /// Keeps the layout free of implicit padding.
-    pad: [u8; 3],
+    pad: [u8; 2],
 }
 
 impl CcState {
@@ -167,6 +179,8 @@ pub struct Sample {
     pub fresh_rtt_us: u32,
     /// Length of the interval, µs.
     pub interval_us: u32,
+    /// Bytes under way at its end.
+    pub in_flight: u32,
     /// The application had more to send than the rate let out.
     pub backlogged: bool,
     /// The interval began with the reaction to a mark or a loss: more marks change nothing.
@@ -258,13 +272,50 @@ fn conclude(state: &mut CcState, weight: f64) {
     state.intervals = 0;
 }
 
-/// The first mark or loss ends slow start. Alpha begins here (RFC 8257 §3.3 step 1): what was seen
-/// before is no measure of what is to come.
-fn leave_slow_start(state: &mut CcState) {
-    if state.avoidance == 0 {
+/// A mark ends slow start. Alpha begins here, and with the first mark (RFC 8257 §3.3 step 1): what
+/// was seen before is no measure of what is to come. A loss where nothing marks says nothing of it.
+fn note_mark(state: &mut CcState) {
+    if state.avoidance == 0 || state.any_mark == 0 {
         state.avoidance = 1;
+        state.any_mark = 1;
         state.alpha = 1.0;
     }
+}
+
+/// A round trip longer than the shortest one by this part of it tells of a queue, within bounds
+/// (RFC 9406 §4.2): less may be the hosts' scheduling, more is a queue whatever the distance.
+const RTT_DIVISOR: u32 = 8;
+const RTT_THRESHOLD_MAX: u32 = 16_000;
+/// The lower bound, µs, where growth ends for good;
+const RTT_THRESHOLD_END: u32 = 4_000;
+/// and where it only becomes slower.
+const RTT_THRESHOLD_SLOW: u32 = 2_000;
+
+/// Remembers the shortest round trip of the interval.
+fn note_rtt(state: &mut CcState, sample: &Sample) {
+    let rtt = sample.fresh_rtt_us;
+    if rtt == 0 {
+        return;
+    }
+    state.last_rtt = rtt;
+    state.least_rtt = match state.least_rtt {
+        0 => rtt,
+        least => least.min(rtt),
+    };
+}
+
+/// So much is under way that it takes longer to arrive than the shortest round trip, by at least
+/// `bound` µs. That shows at once, where a round trip is measured only when it is over.
+fn is_filling(state: &CcState, sample: &Sample, bound: u32) -> bool {
+    let threshold = (state.least_rtt / RTT_DIVISOR).clamp(bound, RTT_THRESHOLD_MAX);
+    let span = f64::from(state.least_rtt.saturating_add(threshold));
+    state.least_rtt > 0 && f64::from(sample.in_flight) * 8000.0 >= span * f64::from(state.arrived)
+}
+
+/// The last round trip measured was longer than the shortest one, by at least `bound` µs.
+fn is_queued(state: &CcState, bound: u32) -> bool {
+    let threshold = (state.least_rtt / RTT_DIVISOR).clamp(bound, RTT_THRESHOLD_MAX);
+    state.last_rtt.saturating_sub(state.least_rtt) >= threshold
 }
 
 /// A rate as a whole number of kbit/s between `floor` and the largest that the type holds; never

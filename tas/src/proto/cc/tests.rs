@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{ConstRateParams, DctcpRateParams, DctcpWinParams, TimelyParams};
 
-const DCTCP_RATE: CcAlgorithm = CcAlgorithm::DctcpRate(DctcpRateParams {
+pub(super) const DCTCP_RATE: CcAlgorithm = CcAlgorithm::DctcpRate(DctcpRateParams {
     weight: 0.0625,
     init_kbps: 10_000,
     step_kbps: 10_000,
@@ -11,7 +11,7 @@ const DCTCP_RATE: CcAlgorithm = CcAlgorithm::DctcpRate(DctcpRateParams {
     min_kbps: 10_000,
     min_pkts: 50,
 });
-const DCTCP_WIN: CcAlgorithm = CcAlgorithm::DctcpWin(DctcpWinParams {
+pub(super) const DCTCP_WIN: CcAlgorithm = CcAlgorithm::DctcpWin(DctcpWinParams {
     weight: 0.0625,
     link_bw_gbps: 10,
 });
@@ -26,7 +26,7 @@ const TIMELY: CcAlgorithm = CcAlgorithm::Timely(TimelyParams {
     min_rate_kbps: 10_000,
 });
 
-fn params(algorithm: CcAlgorithm) -> CcParams {
+pub(super) fn params(algorithm: CcAlgorithm) -> CcParams {
     CcParams {
         algorithm,
         granularity: Micros(50),
@@ -101,6 +101,7 @@ fn run(algorithm: CcAlgorithm, flows: usize, steps: usize, link: &mut Link) -> (
                 rtt_us: link.rtt() as u32,
                 fresh_rtt_us: link.rtt() as u32,
                 interval_us: interval as u32,
+                in_flight: (acked * link.rtt() / interval) as u32,
                 backlogged: true,
                 heeded: heeded[i],
                 mss: MSS as u16,
@@ -147,7 +148,7 @@ fn losses_alone_control_where_nothing_marks() {
     }
 }
 
-fn busy(rate: u32, interval_us: u32) -> Sample {
+pub(super) fn busy(rate: u32, interval_us: u32) -> Sample {
     let acked = (u64::from(rate) * u64::from(interval_us) / 8000) as u32;
     Sample {
         acked_bytes: acked,
@@ -185,6 +186,7 @@ fn mild_marking_slows_down_mildly() {
     let params = params(DCTCP_RATE);
     let mut state = CcState {
         avoidance: 1,
+        any_mark: 1,
         rate: 1_000_000,
         alpha: 0.25,
         ..CcState::default()
@@ -212,6 +214,7 @@ fn a_loss_during_the_reaction_to_marks_gives_nothing_back() {
     let params = params(DCTCP_RATE);
     let mut state = CcState {
         avoidance: 1,
+        any_mark: 1,
         rate: 1_000_000,
         alpha: 0.25,
         ..CcState::default()
@@ -464,9 +467,23 @@ fn constant_rate_is_constant() {
 #[test]
 fn interval_follows_the_rtt() {
     let params = params(DCTCP_RATE);
-    assert_eq!(params.interval(None), Micros(100));
-    assert_eq!(params.interval(Some(Micros(10))), Micros(50));
-    assert_eq!(params.interval(Some(Micros(1000))), Micros(2000));
+    let slow_start = CcState::default();
+    let avoidance = CcState {
+        avoidance: 1,
+        ..slow_start
+    };
+    for (state, rtt, interval) in [
+        (&avoidance, None, 100),
+        (&avoidance, Some(10), 50),
+        (&avoidance, Some(1000), 2000),
+        (&slow_start, Some(10), 50),
+        (&slow_start, Some(1000), 1000),
+        (&slow_start, Some(6000), 2500),
+        (&slow_start, Some(40_000), 10_000),
+    ] {
+        let found = params.interval(state, rtt.map(Micros));
+        assert_eq!(found, Micros(interval), "{rtt:?}");
+    }
     assert!(params.ecn());
     assert!(!super::tests::params(TIMELY).ecn());
 }
@@ -485,6 +502,7 @@ proptest::proptest! {
             for (acked_bytes, ecn_bytes, acks, drops, odd, rtt_us, interval_us) in samples.clone() {
                 let rate = on_interval(&params, &mut state, &Sample {
                     acked_bytes, ecn_bytes, acks, drops, timeout: odd == 0, rtt_us, fresh_rtt_us: rtt_us / 2, interval_us,
+                    in_flight: acked_bytes / 2,
                     backlogged: odd & 1 == 0, heeded: odd & 2 == 0, mss: acks,
                 });
                 proptest::prop_assert!(rate >= floor);

@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::{
-    CcState, LEAST_STEP, LOSS_FACTOR, RATE_FLOOR, Sample, USED_SLACK, achieved, kbps, observe,
+    CcState, LEAST_STEP, LOSS_FACTOR, RATE_FLOOR, Sample, USED_SLACK, achieved, kbps, note_rtt,
+    observe,
 };
 use crate::config::TimelyParams;
 
@@ -37,7 +38,7 @@ pub(super) fn next(p: &TimelyParams, state: &mut CcState, sample: &Sample) -> u3
         return state.rate;
     }
 
-    let gradient = gradient(p, state, rtt_us);
+    let gradient = gradient(p, state, sample);
     let whole_step = f64::from(p.step_kbps);
     let step = whole_step.min((rate * MOST_STEP).max(whole_step * LEAST_STEP));
     let grown = |steps: f64| {
@@ -70,18 +71,14 @@ pub(super) fn next(p: &TimelyParams, state: &mut CcState, sample: &Sample) -> u3
     kbps(next, floor)
 }
 
-/// The normalised gradient with this round-trip time taken into account.
-fn gradient(p: &TimelyParams, state: &mut CcState, rtt_us: u32) -> f64 {
+/// The normalised gradient with the interval's round-trip time taken into account.
+fn gradient(p: &TimelyParams, state: &mut CcState, sample: &Sample) -> f64 {
     let diff = match state.last_rtt {
         0 => 0.0,
-        last => f64::from(rtt_us) - f64::from(last),
+        last => f64::from(sample.fresh_rtt_us) - f64::from(last),
     };
-    state.last_rtt = rtt_us;
+    note_rtt(state, sample);
     let average = (1.0 - p.alpha) * f64::from(state.rtt_diff) + p.alpha * diff;
     state.rtt_diff = average as f32;
-    state.least_rtt = match state.least_rtt {
-        0 => rtt_us,
-        least => least.min(rtt_us),
-    };
     average / f64::from(p.min_rtt_us.max(state.least_rtt).max(1))
 }
