@@ -36,12 +36,19 @@ impl<Q: NicQueue> Core<Q> {
             return;
         }
         let (sends, deadline) = (flow.sendable() > 0, flow.deadline());
-        self.counters.path_mtu_lowered.add(1);
+        let limit = flow.path_limit();
         if sends {
             self.tx.trace.queued(true, id, &flow);
             self.schedule.send(id, &mut slot.app);
         }
         self.schedule.arm(id, &mut slot.app, deadline);
+        self.path_lowered(id, limit);
+    }
+
+    /// A flow keeps to a lower limit.
+    #[cold]
+    pub(super) fn path_lowered(&mut self, id: FlowId, limit: PathLimit) {
+        self.counters.path_mtu_lowered.add(1);
         self.slow.send(ToSlow::PathLimited(id, limit));
     }
 }

@@ -466,6 +466,7 @@ impl<Q: NicQueue> Core<Q> {
         };
         let mut end: Option<End> = None;
         let mut keepalive = false;
+        let mut lowered = None;
         if flow.deadline() <= self.now {
             let outcome = flow.on_timer(&self.shared.params, self.now);
             if outcome.ack {
@@ -476,6 +477,9 @@ impl<Q: NicQueue> Core<Q> {
                 self.schedule.send(id, &mut slot.app);
             }
             count_signs(&self.counters, outcome.signs);
+            if outcome.signs.contains(Signs::PATH) {
+                lowered = Some(flow.path_limit());
+            }
             if outcome.retransmit {
                 self.tx.trace.retransmit(id, flow.st);
                 self.counters.timeouts.add(1);
@@ -499,6 +503,9 @@ impl<Q: NicQueue> Core<Q> {
         self.schedule.arm(id, &mut slot.app, deadline);
         if keepalive {
             self.send_keepalive(id);
+        }
+        if let Some(limit) = lowered {
+            self.path_lowered(id, limit);
         }
         if let Some(end) = end {
             self.finish(id, end);

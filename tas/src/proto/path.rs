@@ -40,6 +40,29 @@ pub(super) struct Path {
     trial: u8,
     /// Times that smaller segments got through where larger ones had not.
     holes: u8,
+    /// The MTU that a limit came from.
+    mtu: u16,
+    /// SND.MAX when segments became as large as they are.
+    since: u32,
+    /// Data of that time was acknowledged, more than one segment.
+    proven: bool,
+    /// Segments before `larger_before` may be larger than the path admits, as the path of another
+    /// flow has shown.
+    larger: bool,
+    larger_before: u32,
+    /// What somebody says of a path that segments of this size got through.
+    doubted: Doubted,
+}
+
+/// A report that waits for the segment it quotes to be acknowledged, or not to be in time.
+#[derive(Clone, Copy, Debug, Default, FromZeros)]
+struct Doubted {
+    /// The MTU; 0: there is none.
+    mtu: u16,
+    /// The segment.
+    seq: u32,
+    /// When larger ones would be tried again.
+    until: Timer,
 }
 
 #[cfg(test)]
@@ -53,26 +76,58 @@ impl Path {
 impl Flow<'_> {
     /// Sets out with `full` bytes of data in a segment at most.
     pub(super) fn begin_path(&mut self, full: u16) {
-        self.ext.mss = full;
         self.ext.path = Path {
             full,
             ..Path::default()
         };
+        self.set_mss(full);
     }
 
-    /// The path to the peer is known to have a smaller MTU.
+    fn set_mss(&mut self, mss: u16) {
+        self.ext.mss = mss;
+        self.ext.path.since = self.ext.snd_max;
+        self.ext.path.proven = false;
+    }
+
+    fn set_limit(&mut self, limit: PathLimit) {
+        self.set_mss(self.mss_in(limit.mtu));
+        self.ext.path.mtu = limit.mtu;
+        self.ext.path.until.set(limit.until);
+    }
+
+    /// The path to the peer is known to have a smaller MTU, by another flow.
     #[cold]
     pub fn limit_path(&mut self, limit: PathLimit) {
         let mss = self.mss_in(limit.mtu);
+        let path = &mut self.ext.path;
+        if path.trial > 0 && mss < path.before {
+            path.before = mss;
+            path.until.set(limit.until);
+        }
         if mss < self.ext.mss {
-            self.ext.mss = mss;
-            self.ext.path.until.set(limit.until);
+            // Whether those in flight were too large, routers will say.
+            self.ext.path.larger = self.st.tx_sent > 0;
+            self.ext.path.larger_before = self.ext.snd_max;
+            self.set_limit(limit);
+        }
+    }
+
+    /// The limit that the flow keeps to, since [`Flow::on_too_big`] or the timer said so.
+    #[cold]
+    #[must_use]
+    pub fn path_limit(&self) -> PathLimit {
+        PathLimit {
+            mtu: self.ext.path.mtu,
+            until: self.ext.path.until.at(),
         }
     }
 
     /// A router, or whoever says so, did not pass on the segment at `seq` since it was too large.
-    /// True if that can be so and is news: segments are smaller from now on, and what is
+    /// True if that can be so and something follows: segments are smaller from now on, and what is
     /// outstanding is sent again, at once and with no reduction, for nothing tells of congestion.
+    ///
+    /// Where segments of that size got through before, it waits for the timer to show that this
+    /// one did not (RFC 5927 §7.2).
     #[cold]
     pub fn on_too_big(
         &mut self,
@@ -81,18 +136,69 @@ impl Flow<'_> {
         params: &TcpParams,
         now: Micros,
     ) -> bool {
-        let una = self.snd_una();
-        // RFC 5927 §4: who does not see the connection's segments hardly knows what is in flight.
-        let in_flight = seq.since(una) < self.snd_max().since(una);
-        if self.ext.state.is_over() || !in_flight || self.mss_in(limit.mtu) >= self.ext.mss {
+        if self.ext.state.is_over() || !self.is_in_flight(seq) {
             return false;
         }
-        self.limit_path(limit);
+        let mss = self.mss_in(limit.mtu);
+        if mss < self.ext.mss && self.is_proven() {
+            let mut until = Timer::default();
+            until.set(limit.until);
+            self.ext.path.doubted = Doubted {
+                mtu: limit.mtu,
+                seq: seq.0,
+                until,
+            };
+            return false;
+        }
+        let path = &self.ext.path;
+        let expected = path.larger && seq.lt(SeqNum(path.larger_before));
+        if mss < self.ext.mss {
+            self.set_limit(limit);
+        } else if mss > self.ext.mss || !expected {
+            return false;
+        }
+        self.obey_limit(params, now);
+        true
+    }
+
+    /// RFC 5927 §4: who does not see the connection's segments hardly knows what is in flight.
+    fn is_in_flight(&self, seq: SeqNum) -> bool {
+        let una = self.snd_una();
+        seq.since(una) < self.snd_max().since(una)
+    }
+
+    /// Segments as large as they are now have been acknowledged, unless the application writes
+    /// less at a time.
+    fn is_proven(&self) -> bool {
+        let path = &self.ext.path;
+        path.proven
+            || self
+                .snd_una()
+                .gt(SeqNum(path.since) + u32::from(self.ext.mss))
+    }
+
+    /// The retransmission timer ran out: whether it was for a report that was doubted.
+    pub(super) fn believe_doubted(&mut self, params: &TcpParams, now: Micros) -> bool {
+        let doubted = std::mem::take(&mut self.ext.path.doubted);
+        let limit = PathLimit {
+            mtu: doubted.mtu,
+            until: doubted.until.at(),
+        };
+        let lowers = doubted.mtu > 0 && self.mss_in(doubted.mtu) < self.ext.mss;
+        if !lowers || !self.is_in_flight(SeqNum(doubted.seq)) {
+            return false;
+        }
+        self.set_limit(limit);
+        self.obey_limit(params, now);
+        true
+    }
+
+    fn obey_limit(&mut self, params: &TcpParams, now: Micros) {
         self.ext.path.trial = 0;
+        self.ext.path.larger = false;
         if self.st.tx_sent > 0 {
             self.send_smaller(params, now);
         }
-        true
     }
 
     /// Sends what is outstanding again.
@@ -144,7 +250,8 @@ impl Flow<'_> {
         let mut smaller = SMALLER.iter().map(|mss| mss.saturating_sub(options));
         let mut smaller = smaller.by_ref().filter(|mss| *mss < full);
         // When none gets through, size was not the reason.
-        self.ext.mss = smaller.nth(step).unwrap_or(full);
+        let mss = smaller.nth(step).unwrap_or(full);
+        self.set_mss(mss);
     }
 
     /// Whether what has to be sent again first is larger than what one would try instead.
@@ -176,11 +283,12 @@ impl Flow<'_> {
         if self.ext.path.trial > 0 && self.ext.retries == 0 {
             // The peer closed its window meanwhile: nothing was found out.
             self.ext.path.trial = 0;
-            self.ext.mss = self.ext.path.before;
+            self.set_mss(self.ext.path.before);
         }
         if self.ext.path.until.is_due(now) {
             self.ext.path.until.stop();
-            self.ext.mss = self.ext.path.full;
+            self.set_mss(self.ext.path.full);
         }
+        self.ext.path.proven = self.is_proven();
     }
 }

@@ -132,6 +132,133 @@ fn reports_only_lower() {
     sends!(t, seq: 1001, len: 960);
 }
 
+mod what_contradicts_progress_waits_rfc5927_7_2 {
+    use super::*;
+
+    /// Segments of full size were acknowledged, and three more are in flight.
+    fn proven(sack: bool) -> Trace {
+        let mut t = in_flight(ethernet(sack), 3);
+        recv!(t, ack: 5381);
+        t.write(3 * 1460);
+        for i in 0..3 {
+            sends!(t, seq: 5381 + i * 1460, len: 1460);
+        }
+        t
+    }
+
+    #[test]
+    fn until_the_segment_is_acknowledged() {
+        let mut t = proven(true);
+        assert!(!t.too_big(5381, 1240));
+        assert_eq!(t.mss(), 1460);
+        assert!(t.is_quiet());
+        recv!(t, ack: 6841);
+        // What is lost now was never said to be too large.
+        let (_, out) = t.timer();
+        assert!(!out.signs.contains(Signs::PATH));
+        assert_eq!(t.mss(), 1460);
+    }
+
+    #[test]
+    fn or_its_time_has_run_out() {
+        for sack in [false, true] {
+            let mut t = proven(sack);
+            let rate = t.host.st.tx_rate;
+            assert!(!t.too_big(5381, 1240));
+            let (_, out) = t.timer();
+            assert!(out.signs.contains(Signs::PATH) && out.send && !out.retransmit);
+            assert_eq!(t.host.flow().path_limit().mtu, 1240);
+            for (seq, len) in [(5381, 1200), (6581, 1200), (7781, 1200), (8981, 780)] {
+                sends!(t, seq: seq, len: len);
+            }
+            assert!(t.is_quiet());
+            assert_eq!(t.host.st.tx_rate, rate);
+            assert_eq!((t.host.st.cnt_tx_drops, t.host.ext.retries), (0, 0));
+            // The next narrow link is behind this one: of this size nothing got through yet.
+            assert!(t.too_big(5381, 1000));
+            t.all_acknowledged();
+        }
+    }
+
+    #[test]
+    fn larger_ones_tried_again_prove_nothing() {
+        let mut t = in_flight(ethernet(true), 3);
+        assert!(t.too_big(1001, 1240));
+        t.all_acknowledged();
+        t.wait(10 * MINUTE);
+        t.write(1460);
+        t.all_acknowledged();
+        assert_eq!(t.mss(), 1460);
+        t.write(3000);
+        let seq = sends!(t, len: 1460).seq.0;
+        assert!(t.too_big(seq, 1240));
+        assert_eq!(t.mss(), 1200);
+    }
+}
+
+mod what_another_flow_has_learned_rfc8201_5_2 {
+    use super::*;
+
+    fn told(t: &mut Trace, mtu: u16) {
+        let until = t.now + Micros(10 * MINUTE);
+        t.host.flow().limit_path(PathLimit { mtu, until });
+    }
+
+    #[test]
+    fn concerns_what_is_sent_from_now_on() {
+        let mut t = in_flight(ethernet(true), 3);
+        told(&mut t, 1240);
+        assert!(t.is_quiet());
+        t.write(3000);
+        sends!(t, seq: 5381, len: 1200);
+        // All may have gone another way.
+        recv!(t, ack: 5381);
+        t.all_acknowledged();
+    }
+
+    /// And the routers' reports about those in flight are still heard, once.
+    #[test]
+    fn and_what_was_too_large_in_flight() {
+        let mut t = in_flight(ethernet(true), 3);
+        told(&mut t, 1240);
+        assert!(t.too_big(1001, 1240));
+        for (seq, len) in [(1001, 1200), (2201, 1200), (3401, 1200), (4601, 780)] {
+            sends!(t, seq: seq, len: len);
+        }
+        assert!(!t.too_big(2461, 1240));
+        assert!(t.is_quiet());
+        let mut t = in_flight(ethernet(true), 3);
+        told(&mut t, 1240);
+        t.write(3000);
+        sends!(t, seq: 5381, len: 1200);
+        assert!(!t.too_big(5381, 1240), "that was small enough");
+    }
+
+    /// It stands even after smaller segments were tried in vain.
+    #[test]
+    fn and_what_is_tried_later() {
+        let mut t = in_flight(ethernet(false), 1);
+        while t.mss() == 1460 {
+            t.timer();
+            while t.host.next(t.now).is_some() {}
+        }
+        told(&mut t, 1240);
+        // A closed window: that nothing got through has another reason.
+        recv!(t, ack: 1001, window: 0);
+        t.timer();
+        t.timer();
+        sends!(t, seq: 1001, len: 1);
+        recv!(t, ack: 1001, window: 500);
+        t.timer();
+        sends!(t, seq: 1001, len: 500);
+        t.all_acknowledged();
+        t.wait(1_000_000);
+        t.write(10);
+        t.all_acknowledged();
+        assert!(t.mss() <= 1200);
+    }
+}
+
 #[test]
 fn an_idle_or_ended_flow_takes_no_report() {
     let mut t = in_flight(ethernet(true), 1);

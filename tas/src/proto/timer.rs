@@ -2,7 +2,7 @@
 
 use super::ext::{Keeper, Recovery, RexmitMode, Timing};
 use super::flow::{Flow, ring_sub};
-use super::types::{End, TcpParams, TimerOutcome};
+use super::types::{End, Signs, TcpParams, TimerOutcome};
 use crate::types::Micros;
 
 /// Timeouts, or probes of a closed window, before a flow that finishes by itself gives up: nobody
@@ -64,7 +64,9 @@ impl Flow<'_> {
 
     #[cold]
     fn on_retransmission_timer(&mut self, params: &TcpParams, now: Micros, out: &mut TimerOutcome) {
-        if !self.probe_tail(params, now, out) {
+        if self.believe_doubted(params, now) {
+            out.signs.add(Signs::PATH);
+        } else if !self.probe_tail(params, now, out) {
             self.on_retransmission_timeout(params, now, out);
         }
     }

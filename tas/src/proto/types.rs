@@ -234,6 +234,9 @@ impl Signs {
     pub const BLACK_HOLE: Signs = Signs(16);
     /// The segment does not fit, and may be forged (RFC 5961).
     pub const CHALLENGE: Signs = Signs(32);
+    /// A report that the path admits smaller segments only has come true: see
+    /// [`super::Flow::path_limit`].
+    pub const PATH: Signs = Signs(64);
 
     /// There is none.
     #[inline]

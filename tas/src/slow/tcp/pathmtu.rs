@@ -1,15 +1,15 @@
 //! Path MTUs that routers reported (RFC 1191), by destination.
 //!
-//! A report is believed only by a flow that has the segment it quotes in flight (RFC 5927 §4). New
-//! connections to the same host begin with what such flows learned; others that are there already
-//! learn it by segments of their own.
+//! A report is believed only by a flow that has the segment it quotes in flight (RFC 5927 §4). What
+//! it has learned is told all others to the same host, those that begin later too (RFC 1191 §6.2,
+//! RFC 8201 §5.2).
 
 use std::collections::HashMap;
 
 use tas_wire::{Ipv4Addr, SeqNum, Unreachable};
 
 use super::TcpControl;
-use super::conn::Conn;
+use super::conn::{Conn, FlowRecord};
 use super::world::World;
 use crate::link::ToFast;
 use crate::proto::PathLimit;
@@ -39,12 +39,11 @@ impl PathMtus {
         Some(limit)
     }
 
-    pub(super) fn note(&mut self, host: Ipv4Addr, limit: PathLimit, now: Micros) {
-        let lower = self
-            .get(host, now)
-            .is_none_or(|known| limit.mtu <= known.mtu);
-        if !lower {
-            return;
+    /// Notes what a flow has learned. True when that is less than was known.
+    pub(super) fn note(&mut self, host: Ipv4Addr, limit: PathLimit, now: Micros) -> bool {
+        let known = self.get(host, now).map_or(u16::MAX, |known| known.mtu);
+        if limit.mtu > known {
+            return false;
         }
         if self.0.len() >= HOSTS_MAX && !self.0.contains_key(&host) {
             let oldest = self.0.iter().min_by_key(|(_, limit)| limit.until);
@@ -53,6 +52,7 @@ impl PathMtus {
             }
         }
         self.0.insert(host, limit);
+        limit.mtu < known
     }
 
     pub(super) fn len(&self) -> usize {
@@ -105,10 +105,19 @@ impl TcpControl {
 
     /// A flow had the segment in flight that a report quoted.
     pub fn on_path_limited(&mut self, w: &mut impl World, flow: FlowId, limit: PathLimit) {
-        if let Some(record) = self.flows.get(&flow) {
-            let host = record.tuple.remote_ip;
-            self.path_mtus.note(host, limit, w.now());
-            self.counts.path_mtus = self.path_mtus.len() as u64;
+        let Some(record) = self.flows.get(&flow) else {
+            return;
+        };
+        let host = record.tuple.remote_ip;
+        let news = self.path_mtus.note(host, limit, w.now());
+        self.counts.path_mtus = self.path_mtus.len() as u64;
+        if news {
+            let same_path = |(other, record): &(&FlowId, &FlowRecord)| {
+                **other != flow && record.tuple.remote_ip == host && record.end.is_none()
+            };
+            for (other, record) in self.flows.iter().filter(same_path) {
+                w.send(w.core(record.group), ToFast::LimitPath(*other, limit));
+            }
         }
     }
 

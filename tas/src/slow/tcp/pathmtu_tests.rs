@@ -107,10 +107,11 @@ fn new_connections_begin_with_what_a_flow_confirmed() {
     net.recv_raw(CORE0, &report(&tuple, 1, 1500, 1200));
     let (_, _, limit) = passed_on(&mut net).unwrap();
     // Anybody can send a report.
-    net.established(APP, 6);
+    let (_, other) = net.established(APP, 6);
     net.quiet();
     net.tcp.on_path_limited(&mut net.w, flow, limit);
     assert_eq!(net.tcp.counts().path_mtus, 1);
+    assert_eq!(limited(&mut net), Some((other, limit)));
     let (_, active) = net.established(APP, 7);
     assert_eq!(limited(&mut net), Some((active, limit)));
     // The same for connections of the peer.
@@ -119,6 +120,22 @@ fn new_connections_begin_with_what_a_flow_confirmed() {
     net.peer_connects(80, 40000);
     let (_, setup) = net.installed();
     assert_eq!(limited(&mut net), Some((setup.flow, limit)));
+}
+
+/// RFC 1191 §6.2, RFC 8201 §5.2.
+#[test]
+fn other_connections_to_the_host_are_told_once() {
+    let mut net = Net::resolved();
+    let (_, first) = net.established(APP, 5);
+    let (_, second) = net.established(APP, 6);
+    let until = net.w.now + TEN_MINUTES;
+    let limit = PathLimit { mtu: 1200, until };
+    net.tcp.on_path_limited(&mut net.w, first, limit);
+    assert_eq!(limited(&mut net), Some((second, limit)));
+    net.quiet();
+    // That one has had a report of its own meanwhile.
+    net.tcp.on_path_limited(&mut net.w, second, limit);
+    net.quiet();
 }
 
 #[test]
