@@ -76,7 +76,7 @@ DOCS := doc/options.md doc/counters.md share/man share/completions
 .DELETE_ON_ERROR:
 .PHONY: help all products rust dpdk clean distclean install uninstall deps deps-apps headers docs fmt lint \
 	tests run-tests tests-full run-tests-full demo \
-	check check-rust check-docs check-loom check-headers check-abi check-c check-sockets check-interpose \
+	check check-rust check-docs check-seeds check-loom check-headers check-abi check-c check-sockets check-interpose \
 	check-options check-install check-full check-apps check-instructions instructions-baseline \
 	check-loopback loopback bench bench-veth bench-redis bench-loss plots plots-congestion breakages fuzz fuzz-corpora
 
