@@ -99,12 +99,13 @@ impl Flow<'_> {
     #[cold]
     pub fn limit_path(&mut self, limit: PathLimit) {
         let mss = self.mss_in(limit.mtu);
-        let path = &mut self.ext.path;
-        if path.trial > 0 && mss < path.before {
-            path.before = mss;
-            path.until.set(limit.until);
-        }
-        if mss < self.ext.mss {
+        let known = match self.ext.path.trial {
+            0 => self.ext.mss,
+            _ => self.ext.path.before,
+        };
+        if mss < known {
+            // A search for what gets through begins anew, below this.
+            self.ext.path.trial = 0;
             // Whether those in flight were too large, routers will say.
             self.ext.path.larger = self.st.tx_sent > 0;
             self.ext.path.larger_before = self.ext.snd_max;

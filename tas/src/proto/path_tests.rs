@@ -234,6 +234,25 @@ mod what_another_flow_has_learned_rfc8201_5_2 {
         assert!(!t.too_big(5381, 1240), "that was small enough");
     }
 
+    /// The search for a size that gets through goes on below it.
+    #[test]
+    fn and_a_black_hole_is_searched_for_anew() {
+        for reached in [1024, 536] {
+            let mut t = in_flight(ethernet(true), 3);
+            for (told_of, sought) in [(None, reached), (Some(811), 536)] {
+                if let Some(mtu) = told_of {
+                    told(&mut t, mtu);
+                    assert_eq!(t.mss(), 771);
+                }
+                while t.mss() != sought {
+                    let (_, out) = t.timer();
+                    assert_eq!(out.end, None);
+                    while t.host.next(t.now).is_some() {}
+                }
+            }
+        }
+    }
+
     /// It stands even after smaller segments were tried in vain.
     #[test]
     fn and_what_is_tried_later() {
