@@ -234,6 +234,15 @@ impl<A, B> FlowSlots<A, B> {
         }
     }
 
+    /// Starts fetching the first cache line of a flow's `B`, and its owner.
+    #[inline]
+    pub fn prefetch_first(&self, idx: u32) {
+        if let Some(owner) = self.owners.word(idx) {
+            prefetch(ptr::from_ref(owner).cast());
+            prefetch(self.private.address(idx));
+        }
+    }
+
     /// Starts fetching a flow: two cache lines of `A`, the first three of `B`,
     /// and its owner.
     #[inline]

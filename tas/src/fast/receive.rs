@@ -6,7 +6,7 @@ use tas_shm::{OwnerToken, ShmOffset};
 use tas_wire::{FlowTuple, Packet, PlainSegment, SackBlocks, TcpPacket, Verify};
 
 use super::counters::CoreCounters;
-use super::slot::Owner;
+use super::slot::{FlowSlot, Owner};
 use super::steer::{Stray, Strays};
 use super::tx::TxRing;
 use super::{Core, Flows};
@@ -16,8 +16,11 @@ use crate::types::{FlowId, Micros};
 
 /// Bursts in one turn.
 pub(super) const BURSTS: usize = 4;
-/// Frames ahead whose bytes are fetched while one is parsed.
+/// Frames ahead whose bytes are fetched while one is parsed, and segments ahead for whose data room
+/// is fetched while one is processed.
 const AHEAD: usize = 4;
+/// Segments that are parsed while an entry of the flow table comes.
+const TABLE_AHEAD: usize = 8;
 /// Flows ahead that are fetched while the timers of one are looked at.
 const TIMERS_AHEAD: usize = 8;
 
@@ -166,8 +169,11 @@ impl<Q: NicQueue> Core<Q> {
                 Trust::Verified => RxChecksum::Good,
             };
             self.classify(frame.data(), checksum, index as u16);
+            self.find_flow(self.arrivals.len.wrapping_sub(TABLE_AHEAD));
         }
-        self.find_flows();
+        for index in self.arrivals.len.saturating_sub(TABLE_AHEAD - 1)..self.arrivals.len {
+            self.find_flow(index);
+        }
         let mut strays = Strays::new();
         for index in 0..self.arrivals.len {
             self.fetch_target(index + AHEAD);
@@ -202,11 +208,11 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
-    /// Fetches the flows of a burst.
+    /// Fetches the flow of the segment at a place of the burst. One after the other while others
+    /// are parsed: all at once would be more than the processor can wait for at a time.
     #[inline]
-    fn find_flows(&mut self) {
-        let Arrivals { list, len } = &mut self.arrivals;
-        for arrival in list.iter_mut().take(*len) {
+    fn find_flow(&mut self, index: usize) {
+        if let Some(arrival) = self.arrivals.list.get_mut(index) {
             arrival.flow = self.shared.table.candidates(arrival.hash).next();
             if let Some(flow) = arrival.flow {
                 self.shared.flows.prefetch(flow.0);
@@ -214,15 +220,21 @@ impl<Q: NicQueue> Core<Q> {
         }
     }
 
-    /// Fetches the place where a segment's data will go.
+    /// Fetches the place where a segment's data will go, and what the end of a control interval
+    /// needs.
     #[inline]
     fn fetch_target(&mut self, index: usize) {
         let shared = &self.shared;
         if let Some(arrival) = self.arrivals.list.get(index)
             && index < self.arrivals.len
             && let Some(flow) = arrival.flow
-            && let Some((st, _)) = shared.flows.get(&mut self.token, flow.0)
+            && let Some((st, slot)) = shared.flows.get(&mut self.token, flow.0)
         {
+            if slot.ext.interval_is_over(self.now) {
+                for at in FlowSlot::INTERVAL {
+                    shared.flows.prefetch_private(flow.0, at);
+                }
+            }
             let ring = ShmOffset(st.rx_base_sp & RX_BASE_MASK);
             shared
                 .arena
@@ -437,7 +449,7 @@ impl<Q: NicQueue> Core<Q> {
         let worked = !due.is_empty();
         for (index, id) in due.iter().enumerate() {
             if let Some(later) = due.get(index + TIMERS_AHEAD) {
-                self.shared.flows.prefetch_private(later.0, 0);
+                self.shared.flows.prefetch_first(later.0);
             }
             self.timer(*id);
         }

@@ -24,6 +24,12 @@ pub struct FlowSlot {
 impl FlowSlot {
     /// Where the headers are, in bytes.
     pub const TEMPLATE: usize = std::mem::offset_of!(FlowSlot, template);
+
+    /// Where the cache lines are that the end of a control interval needs besides, in bytes.
+    pub const INTERVAL: [usize; 3] = {
+        let start = std::mem::offset_of!(FlowSlot, ext) + FlowExt::INTERVAL;
+        [start, start + 64, start + 128]
+    };
 }
 
 const _: () = assert!(std::mem::offset_of!(FlowSlot, ext) == 64);

@@ -100,6 +100,20 @@ pub struct FlowExt {
     /// Round-trip times below this, µs, are news for congestion control.
     pub(super) rtt_watch: u32,
 
+    // From here on: what the end of a control interval needs besides.
+    /// Congestion control.
+    pub(super) cc: CcState,
+    /// Start of the control interval.
+    pub(super) cc_start: Micros0,
+    /// Shortest round-trip time of this control interval that was news, µs; 0 = none.
+    pub(super) rtt_least: u32,
+    /// A retransmission timeout in this control interval.
+    pub(super) timed_out: bool,
+    /// This control interval began with the reaction to a mark or a loss.
+    pub(super) cc_reacted: bool,
+    /// How large a segment may be.
+    pub(super) path: Path,
+
     // From here on: what is rare.
     /// Recovery ends when this is acknowledged.
     pub(super) recover: u32,
@@ -109,28 +123,16 @@ pub struct FlowExt {
     pub(super) rexmit_wnd: u32,
     /// A partial ACK came in this recovery.
     pub(super) partial_acked: bool,
-    /// A retransmission timeout in this control interval.
-    pub(super) timed_out: bool,
-    /// This control interval began with the reaction to a mark or a loss.
-    pub(super) cc_reacted: bool,
     /// Both sides agreed on SACK.
     pub(super) sack: bool,
     /// Challenge ACKs sent in `challenge_epoch`.
     pub(super) challenges: u8,
     pub(super) challenge_epoch: u32,
     pub(super) fin_seq: u32,
-    /// Shortest round-trip time of this control interval that was news, µs; 0 = none.
-    pub(super) rtt_least: u32,
-    /// Start of the control interval.
-    pub(super) cc_start: Micros0,
     /// End of a detached flow's stay in FIN-WAIT-2; of others what `liveness` waits for.
     pub(super) linger: Timer,
     /// Keepalive and user timeout.
     pub(super) liveness: Liveness,
-    /// How large a segment may be.
-    pub(super) path: Path,
-    /// Congestion control.
-    pub(super) cc: CcState,
     /// Data that came twice.
     pub(super) duplicate: Duplicate,
     /// Out-of-order data.
@@ -144,7 +146,9 @@ pub struct FlowExt {
 /// What an ordinary segment touches is one cache line.
 const _: () = assert!(std::mem::offset_of!(FlowExt, cc_next) == 64);
 /// And one more where data is sent or acknowledged.
-const _: () = assert!(std::mem::offset_of!(FlowExt, recover) == 128);
+const _: () = assert!(std::mem::offset_of!(FlowExt, cc) == 128);
+/// And three more at the end of a control interval.
+const _: () = assert!(std::mem::offset_of!(FlowExt, recover) <= 320);
 
 impl Default for FlowExt {
     fn default() -> FlowExt {
@@ -166,6 +170,15 @@ pub(super) enum Keeper {
 }
 
 impl FlowExt {
+    /// Where the three cache lines begin that the end of a control interval needs besides, in bytes.
+    pub const INTERVAL: usize = std::mem::offset_of!(FlowExt, cc);
+
+    /// The control interval is over: the next segment that acknowledges something ends it.
+    #[inline]
+    pub fn interval_is_over(&self, now: Micros) -> bool {
+        now >= self.cc_next.into()
+    }
+
     /// The application let go.
     #[inline]
     pub(super) fn detached(&self) -> bool {

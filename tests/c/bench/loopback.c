@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -47,6 +48,7 @@
 #define WARMUP_MAX_MS 4000
 /* Bytes of requests, a pattern that repeats with each message. */
 #define PATTERN_MIN 65536
+#define HUGE_PAGE ((size_t)2 << 20)
 
 enum mode { ECHO, CONNECT };
 
@@ -449,9 +451,13 @@ static void make_pattern(void)
     pattern[i] = (uint8_t)((i % set.bytes) * 131 >> 3);
 }
 
+/* In huge pages where there are some, so that what is measured is no lack of
+ * them in this program. */
 static struct end *make_ends(unsigned num)
 {
-  struct end *ends = checked(aligned_alloc(64, num * sizeof(*ends)));
+  size_t bytes = (num * sizeof(struct end) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+  struct end *ends = checked(aligned_alloc(HUGE_PAGE, bytes));
+  madvise(ends, bytes, MADV_HUGEPAGE);
   memset(ends, 0, num * sizeof(*ends));
   for (unsigned i = 0; i < num; i++)
     ends[i].listener = (uint16_t)(i % set.ports);

@@ -227,8 +227,9 @@ const RATE_FLOOR: u32 = 1000;
 /// Least part of an additive increase that is taken.
 const LEAST_STEP: f64 = 1.0 / 16.0;
 
-/// Shortest control interval of a constant rate.
-const CONST_RATE_INTERVAL: Micros = Micros::from_millis(100);
+/// Shortest control interval of a constant rate: often enough for the path to be reviewed, and no
+/// more, since with thousands of connections their ends are work.
+const CONST_RATE_INTERVAL: Micros = Micros::from_millis(1000);
 
 /// Segments in the initial window (RFC 6928).
 const INITIAL_SEGMENTS: u32 = 10;
