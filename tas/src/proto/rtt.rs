@@ -57,11 +57,13 @@ impl RttEstimator {
             0 => RTO_INITIAL,
             // The shortest timeout stands for the granularity G: queues and the peer's
             // scheduling vary by that much even when the variance has decayed to nothing. Long
-            // queues drift by more: over thousands of connections a round trip is mostly waiting
-            // for the others' turns.
+            // queues vary by more than that: over thousands of connections a round trip is mostly
+            // waiting for the others' turns, and a pause of the whole service would have them all
+            // send again at once. Twice the round-trip time is what RFC 8985 §7.2 has a sender
+            // wait before it probes, which is what the first timeout does.
             srtt8 => {
-                let drift = u64::from(srtt8 / 16);
-                let margin = u64::from(self.rttvar4).max(params.rto_min.0).max(drift);
+                let srtt = u64::from(srtt8 / 8);
+                let margin = u64::from(self.rttvar4).max(params.rto_min.0).max(srtt);
                 Micros((srtt8 / 8).into()) + Micros(margin)
             }
         };
