@@ -59,6 +59,9 @@ fn a_flow_that_waits_for_its_rate_goes_on_elsewhere() {
 /// send already.
 #[test]
 fn segments_stay_in_order_while_the_port_takes_nothing() {
+    const TOTAL: usize = 2_000_000;
+    /// More than a core prepares at a time.
+    const MUCH: usize = 200_000;
     let mut moves = 0;
     for seed in seeds(20) {
         let mut random = Random::new(seed);
@@ -70,10 +73,10 @@ fn segments_stay_in_order_while_the_port_takes_nothing() {
         let here = link.a.host;
         let port = link.world.host(here).port();
         link.world.network.record();
-        let (mut next, mut left) = (None::<SeqNum>, 400_000usize);
+        let (mut next, mut left) = (None::<SeqNum>, TOTAL);
         let mut got = 0;
-        while got < 400_000 {
-            left -= link.a.send(&vec![7; left.min(20_000)]);
+        while got < TOTAL {
+            left -= link.a.send(&vec![7; left.min(MUCH)]);
             link.world
                 .network
                 .set_takes(port, Some(random.below(3) as usize));
