@@ -125,15 +125,31 @@ proptest! {
     }
 }
 
-#[test]
-fn refuses_what_does_not_fit() {
+fn any_template() -> TcpTemplate {
     let tuple = FlowTuple {
         local_ip: Ipv4Addr::new(10, 0, 0, 1),
         local_port: 1,
         remote_ip: Ipv4Addr::new(10, 0, 0, 2),
         remote_port: 2,
     };
-    let template = TcpTemplate::new(MacAddr([2; 6]), MacAddr([4; 6]), &tuple);
+    TcpTemplate::new(MacAddr([2; 6]), MacAddr([4; 6]), &tuple)
+}
+
+#[test]
+fn fragments_are_not_plain() {
+    let whole = frame(&PlainFields::default(), b"data", &any_template(), 7);
+    assert!(PlainSegment::parse(&whole, Verify::NONE).is_some());
+    // More fragments; the highest and lowest bit of the offset.
+    for (at, bits) in [(6, 0x20), (6, 0x10), (7, 1)] {
+        let mut part = whole.clone();
+        part[IP + at] |= bits;
+        assert_eq!(PlainSegment::parse(&part, Verify::NONE), None);
+    }
+}
+
+#[test]
+fn refuses_what_does_not_fit() {
+    let template = any_template();
     let fields = PlainFields {
         timestamps: Some(Timestamps::default()),
         ..PlainFields::default()
