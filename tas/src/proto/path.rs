@@ -36,7 +36,8 @@ pub(super) struct Path {
     full: u16,
     /// The same before smaller ones were tried.
     before: u16,
-    /// Timeouts since smaller segments are tried; 0: they are not.
+    /// Timeouts since smaller segments are tried, and those that sizes above a limit would have
+    /// had; 0: they are not.
     trial: u8,
     /// Times that smaller segments got through where larger ones had not.
     holes: u8,
@@ -90,9 +91,23 @@ impl Flow<'_> {
     }
 
     fn set_limit(&mut self, limit: PathLimit) {
-        self.set_mss(self.mss_in(limit.mtu));
+        let mss = self.mss_in(limit.mtu);
+        self.search_below(mss);
+        if mss < self.ext.mss {
+            self.set_mss(mss);
+        }
         self.ext.path.mtu = limit.mtu;
         self.ext.path.until.set(limit.until);
+    }
+
+    /// A search for what gets through goes on where it is, below a limit: were it to begin anew,
+    /// lower limits could come often enough for it never to reach the smallest size. One that is
+    /// over may begin anew, for the path is another one now.
+    fn search_below(&mut self, mss: u16) {
+        if self.smaller(self.ext.path.trial).is_none() {
+            self.ext.path.trial = 0;
+        }
+        self.ext.path.before = mss;
     }
 
     /// The path to the peer is known to have a smaller MTU, by another flow.
@@ -104,8 +119,6 @@ impl Flow<'_> {
             _ => self.ext.path.before,
         };
         if mss < known {
-            // A search for what gets through begins anew, below this.
-            self.ext.path.trial = 0;
             // Whether those in flight were too large, routers will say.
             self.ext.path.larger = self.st.tx_sent > 0;
             self.ext.path.larger_before = self.ext.snd_max;
@@ -195,7 +208,6 @@ impl Flow<'_> {
     }
 
     fn obey_limit(&mut self, params: &TcpParams, now: Micros) {
-        self.ext.path.trial = 0;
         self.ext.path.larger = false;
         if self.st.tx_sent > 0 {
             self.send_smaller(params, now);
@@ -244,20 +256,24 @@ impl Flow<'_> {
             }
             trial => trial.saturating_add(1),
         };
-        self.ext.path.trial = trial;
-        let step = usize::from((trial - 1) / ATTEMPTS);
-        let options = self.options_len();
         let full = self.ext.path.before;
-        let mut smaller = SMALLER.iter().map(|mss| mss.saturating_sub(options));
-        let mut smaller = smaller.by_ref().filter(|mss| *mss < full);
+        let is_smaller = |trial: &u8| self.smaller(*trial).is_none_or(|mss| mss < full);
+        let trial = (trial..=u8::MAX).find(is_smaller).unwrap_or(trial);
+        self.ext.path.trial = trial;
         // When none gets through, size was not the reason.
-        let mss = smaller.nth(step).unwrap_or(full);
-        self.set_mss(mss);
+        self.set_mss(self.smaller(trial).unwrap_or(full));
+    }
+
+    /// Most data in a segment at this timeout since smaller ones are tried; none: all were tried.
+    fn smaller(&self, trial: u8) -> Option<u16> {
+        let step = trial.saturating_sub(1) / ATTEMPTS;
+        let mss = SMALLER.get(usize::from(step))?;
+        Some(mss.saturating_sub(self.options_len()))
     }
 
     /// Whether what has to be sent again first is larger than what one would try instead.
     fn is_full_sized(&self) -> bool {
-        let smallest = SMALLER[SMALLER.len() - 1];
+        let smallest = SMALLER[SMALLER.len() - 1].saturating_sub(self.options_len());
         let first = self.st.tx_sent.min(self.ext.mss.into());
         first > smallest.into()
     }

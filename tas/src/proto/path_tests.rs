@@ -234,23 +234,60 @@ mod what_another_flow_has_learned_rfc8201_5_2 {
         assert!(!t.too_big(5381, 1240), "that was small enough");
     }
 
-    /// The search for a size that gets through goes on below it.
-    #[test]
-    fn and_a_black_hole_is_searched_for_anew() {
-        for reached in [1024, 536] {
-            let mut t = in_flight(ethernet(true), 3);
-            for (told_of, sought) in [(None, reached), (Some(811), 536)] {
-                if let Some(mtu) = told_of {
-                    told(&mut t, mtu);
-                    assert_eq!(t.mss(), 771);
-                }
-                while t.mss() != sought {
-                    let (_, out) = t.timer();
-                    assert_eq!(out.end, None);
-                    while t.host.next(t.now).is_some() {}
-                }
+    /// The next timeout, and the size that segments have then.
+    fn next_size(t: &mut Trace) -> u16 {
+        loop {
+            let (_, out) = t.timer();
+            assert_eq!(out.end, None);
+            while t.host.next(t.now).is_some() {}
+            if out.retransmit {
+                return t.mss();
             }
         }
+    }
+
+    /// The search for a size that gets through goes on below it, and leaves none out.
+    #[test]
+    fn and_a_black_hole_is_searched_for_below_it() {
+        for (reached, attempts, at_once, then) in [
+            (1024, 1, 771, [536, 536, 771]),
+            (1024, 2, 771, [536, 536, 771]),
+            (536, 1, 536, [536, 771, 771]),
+            (536, 2, 536, [771, 771, 771]),
+        ] {
+            let mut t = in_flight(ethernet(true), 3);
+            while next_size(&mut t) != reached {}
+            for _ in 1..attempts {
+                assert_eq!(next_size(&mut t), reached);
+            }
+            told(&mut t, 811);
+            assert_eq!(t.mss(), at_once);
+            assert_eq!(then.map(|_| next_size(&mut t)), then);
+        }
+    }
+
+    /// However often lower limits come, it reaches the smallest size.
+    #[test]
+    fn and_does_not_hold_up_the_search() {
+        let mut t = in_flight(ethernet(true), 3);
+        let sizes = [1400, 1390, 1380, 1370, 1360, 1350, 1340, 1330].map(|mtu| {
+            told(&mut t, mtu);
+            next_size(&mut t)
+        });
+        let full = [1360, 1350, 1340, 1290];
+        assert_eq!(sizes[..3], full[..3]);
+        assert_eq!(sizes[3..7], [1024, 1024, 536, 536]);
+        assert_eq!(sizes[7], full[3]);
+    }
+
+    /// A search that found nothing begins anew: the path is another one now.
+    #[test]
+    fn and_a_search_that_is_over_begins_anew() {
+        let mut t = in_flight(ethernet(true), 3);
+        while next_size(&mut t) != 536 {}
+        while next_size(&mut t) != 1460 {}
+        told(&mut t, 811);
+        assert_eq!([(); 3].map(|()| next_size(&mut t)), [536, 536, 771]);
     }
 
     /// It stands even after smaller segments were tried in vain.
@@ -376,6 +413,34 @@ mod black_holes_rfc2923_2_1 {
         sends!(t, len: 500);
         assert_eq!(timeouts(&mut t, 9), [500; 9]);
         assert_eq!(t.mss(), 1460);
+    }
+
+    /// A segment that is no larger than the smallest size without options is, with them.
+    #[test]
+    fn options_count() {
+        let mut t = Trace::new(FlowInit {
+            timestamps: Some(TimestampInit {
+                recent: 500,
+                offset: 0,
+            }),
+            ..ethernet(true)
+        });
+        t.write(1448);
+        sends!(t, len: 1448);
+        assert!(t.too_big(1001, 588));
+        while t.host.next(t.now).is_some() {}
+        assert_eq!(timeouts(&mut t, 7), [536, 536, 536, 524, 524, 536, 536]);
+    }
+
+    /// Lower reports do not keep the search from sizes that it has not tried.
+    #[test]
+    fn reports_do_not_hold_up_the_search() {
+        let mut t = in_flight(ethernet(true), 3);
+        assert_eq!(timeouts(&mut t, 4), [1460, 1460, 1460, 1024]);
+        assert!(t.too_big(1001, 1040));
+        sends!(t, seq: 1001, len: 1000);
+        while t.host.next(t.now).is_some() {}
+        assert_eq!(timeouts(&mut t, 3), [536, 536, 1000]);
     }
 
     #[test]
