@@ -15,18 +15,18 @@ use crate::programs::Client;
 use crate::{CLIENT, PORT, Pair, SERVER, seeds};
 
 /// The attacker's station, which no port has.
-const NOBODY: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x66]);
+pub const NOBODY: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x66]);
 const ALL: TcpFlags = TcpFlags(0xff);
 
 /// What an attacker needs to send to a host.
 #[derive(Clone, Copy)]
-struct Victim {
-    port: PortId,
-    mac: MacAddr,
+pub struct Victim {
+    pub port: PortId,
+    pub mac: MacAddr,
 }
 
 impl Victim {
-    fn of(world: &mut World, host: HostIndex) -> Victim {
+    pub fn of(world: &mut World, host: HostIndex) -> Victim {
         let host = world.host(host);
         Victim {
             port: host.port(),
@@ -35,7 +35,7 @@ impl Victim {
     }
 
     /// A segment for the victim, as if from the peer of `tuple`, which is as the victim sees it.
-    fn forge(&self, tuple: &FlowTuple, fields: &SegmentFields<'_>, payload: &[u8]) -> Vec<u8> {
+    pub fn forge(&self, tuple: &FlowTuple, fields: &SegmentFields<'_>, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![0; fields.header_len()];
         frame.extend_from_slice(payload);
         TcpTemplate::new(NOBODY, self.mac, &tuple.reversed())

@@ -14,7 +14,9 @@ mod cores;
 mod echo;
 mod ecn;
 mod family;
+mod handshakes;
 mod hostile;
+mod internet;
 mod link;
 mod loss;
 mod moves;
@@ -25,7 +27,9 @@ mod programs;
 mod queues;
 mod rates;
 mod scarce;
+mod segments;
 mod sockets;
+mod station;
 
 use programs::{Client, Server};
 

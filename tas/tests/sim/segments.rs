@@ -1,0 +1,164 @@
+//! What a connection sends, and when, to a peer that does as it is told: retransmissions, with
+//! and without SACK, and acknowledgments.
+
+use crate::station::Talk;
+
+/// RFC 8985 §7.3: only the last segment is sent again, and its acknowledgment ends the matter.
+#[test]
+fn a_lost_tail_is_probed_rfc8985_7() {
+    let mut talk = Talk::new(true);
+    talk.write(10);
+    assert_eq!(talk.segments(), (0..10).collect::<Vec<_>>());
+    talk.acknowledge(9, &[]);
+    talk.station.run(1_800);
+    assert_eq!(talk.segments(), [9]);
+    assert_eq!(talk.station.counted("tail_probes"), 1);
+    talk.acknowledge(10, &[]);
+    talk.station.run(1_000_000);
+    assert_eq!(talk.segments(), []);
+    assert!(talk.station.app.conn(talk.conn).unwrap().all_acknowledged());
+    assert_eq!(talk.station.counted("timeouts"), 0);
+}
+
+/// What the probe's acknowledgment reports as missing is sent again, and nothing else: one at first,
+/// then for each ACK one more than has arrived (RFC 6937 §3.1).
+#[test]
+fn a_probe_finds_the_other_losses() {
+    let mut talk = Talk::new(true);
+    talk.write(10);
+    talk.acknowledge(4, &[]);
+    talk.segments();
+    talk.station.run(1_800);
+    assert_eq!(talk.segments(), [9]);
+    // Segments 7 and 8 were late, 4 to 6 are lost.
+    talk.acknowledge(4, &[(7, 10)]);
+    assert_eq!(talk.segments(), [4]);
+    talk.acknowledge(5, &[(7, 10)]);
+    assert_eq!(talk.segments(), [5, 6]);
+    talk.acknowledge(10, &[]);
+    talk.station.run(1_000_000);
+    assert_eq!(talk.segments(), []);
+    assert_eq!(talk.station.counted("timeouts"), 0);
+}
+
+/// RFC 5681 §3.2, RFC 6582 §3.2: at the third duplicate, and each partial acknowledgment shows the
+/// next hole.
+#[test]
+fn fast_retransmit_without_sack() {
+    let mut talk = Talk::new(false);
+    talk.write(10);
+    talk.acknowledge(1, &[]);
+    talk.segments();
+    for _ in 0..2 {
+        talk.acknowledge(1, &[]);
+        assert_eq!(talk.segments(), []);
+    }
+    talk.acknowledge(1, &[]);
+    assert_eq!(talk.segments(), [1]);
+    // Those that follow are for the same loss.
+    talk.acknowledge(1, &[]);
+    assert_eq!(talk.segments(), []);
+    talk.acknowledge(5, &[]);
+    assert_eq!(talk.segments(), [5]);
+    talk.acknowledge(10, &[]);
+    talk.station.run(1_000_000);
+    assert_eq!(talk.segments(), []);
+    assert_eq!(talk.station.counted("recoveries"), 1);
+    assert_eq!(talk.station.counted("timeouts"), 0);
+}
+
+/// RFC 3042: where too little is outstanding for three duplicates, new data brings them.
+#[test]
+fn limited_transmit_rfc3042() {
+    let mut talk = Talk::new(false);
+    talk.write(2);
+    assert_eq!(talk.segments(), [0, 1]);
+    // The first one is lost; each that follows is answered by a duplicate.
+    talk.acknowledge(0, &[]);
+    for next in 2..4 {
+        talk.write(1);
+        assert_eq!(talk.segments(), [next]);
+        talk.acknowledge(0, &[]);
+    }
+    assert_eq!(talk.segments(), [0]);
+    talk.acknowledge(4, &[]);
+    talk.station.run(1_000_000);
+    assert_eq!(talk.segments(), []);
+    assert_eq!(talk.station.counted("recoveries"), 1);
+    assert_eq!(talk.station.counted("timeouts"), 0);
+}
+
+/// RFC 1122 §4.2.3.2: one full segment may be followed by a second one, or by an answer.
+#[test]
+fn an_ack_waits_for_the_second_segment() {
+    let mut talk = Talk::new(false);
+    talk.station.frames();
+    let sent = talk.station.world.now();
+    talk.send(2);
+    let acks = talk.acks();
+    assert_eq!(acks.len(), 1, "{acks:?}");
+    assert_eq!(acks[0].1, 2000);
+    assert!(acks[0].0.0 - sent.0 <= 10, "at once: {acks:?}");
+    // One alone is held back.
+    let sent = talk.station.world.now();
+    talk.send(1);
+    talk.station.run(400);
+    assert_eq!(talk.acks(), []);
+    talk.station.run(200);
+    let acks = talk.acks();
+    assert_eq!(acks.len(), 1, "{acks:?}");
+    assert_eq!(acks[0].1, 3000);
+    let waited = acks[0].0.0 - sent.0;
+    assert!((500..600).contains(&waited), "{waited} us");
+    // That was for nothing, so the next is not.
+    let sent = talk.station.world.now();
+    talk.send(1);
+    let acks = talk.acks();
+    assert_eq!(acks.len(), 1, "{acks:?}");
+    assert!(acks[0].0.0 - sent.0 <= 10, "at once: {acks:?}");
+}
+
+#[test]
+fn an_answer_carries_the_ack() {
+    let mut talk = Talk::new(false);
+    talk.station.frames();
+    talk.send(1);
+    talk.write(1);
+    talk.station.run(400);
+    let heard = talk.station.heard_one();
+    assert_eq!(heard.len, 1000);
+    assert_eq!(heard.ack.since(talk.first), 1000);
+    talk.acknowledge(1, &[]);
+    talk.station.run(10_000);
+    assert_eq!(talk.acks(), []);
+}
+
+/// RFC 5681 §4.2: at once whatever is out of order, and what fills a hole; a FIN too.
+#[test]
+fn acks_of_what_is_out_of_order_go_at_once() {
+    let mut talk = Talk::new(false);
+    talk.station.frames();
+    let first = talk.first;
+    let each = [
+        (first + 1000, 0),
+        (first + 3000, 0),
+        (first + 4000, 0),
+        (first, 2000),
+        (first + 2000, 5000),
+        // It came before.
+        (first + 2000, 5000),
+    ];
+    for (seq, acknowledged) in each {
+        let sent = talk.station.world.now();
+        talk.send_at(seq);
+        let acks = talk.acks();
+        assert_eq!(acks.len(), 1, "{acks:?}");
+        assert_eq!(acks[0].1, acknowledged);
+        assert!(acks[0].0.0 - sent.0 <= 10, "at once: {acks:?}");
+    }
+    talk.next = first + 5000;
+    talk.send_fin();
+    let acks = talk.acks();
+    assert_eq!(acks.len(), 1, "{acks:?}");
+    assert_eq!(acks[0].1, 5001);
+}
