@@ -2,7 +2,7 @@
 
 use tas::sim::Event;
 use tas::types::Micros;
-use tas_wire::{FlowTuple, SegmentFields, SeqNum, TcpFlags, Timestamps, WindowScale};
+use tas_wire::{SegmentFields, SeqNum, TcpFlags, Timestamps, WindowScale};
 
 use crate::PORT;
 use crate::station::{MSS, STATION, STATION_PORT, Segment, Station, blocks, syn, to_listener};
@@ -84,27 +84,27 @@ fn answer_to(syn_ack: &Segment) -> SegmentFields<'static> {
 }
 
 /// Too many half-open connections, so that the service answers the SYN by a cookie.
-fn cookie() -> (Station, FlowTuple, Segment) {
-    let mut station = listening(Some(2));
-    for port in 1..3 {
-        station.say(&to_listener(STATION_PORT + port), &syn(), &[]);
+fn cookie(station: &mut Station, port: u16) -> Segment {
+    for other in 1..3 {
+        station.say(&to_listener(port + other), &syn(), &[]);
         station.run(50);
         station.heard_one();
     }
-    let tuple = to_listener(STATION_PORT);
-    station.say(&tuple, &full_syn(77), &[]);
+    station.say(&to_listener(port), &full_syn(77), &[]);
     station.run(50);
     let syn_ack = station.heard_one();
     assert_eq!((syn_ack.flags, syn_ack.ack), (SYN_ACK, SeqNum(78)));
     let counts = station.world.host(station.host).counts();
-    assert_eq!((counts.opening, counts.cookies_sent), (2, 1));
-    (station, tuple, syn_ack)
+    assert_eq!(counts.opening, 2);
+    syn_ack
 }
 
 /// RFC 4987 §3.6: the peer's options are as if they had been remembered.
 #[test]
 fn a_cookie_becomes_a_connection() {
-    let (mut station, tuple, syn_ack) = cookie();
+    let mut station = listening(Some(2));
+    let tuple = to_listener(STATION_PORT);
+    let syn_ack = cookie(&mut station, STATION_PORT);
     // Its number is wrong: somebody guesses.
     let mut guess = answer_to(&syn_ack);
     guess.ack += 1;
@@ -143,14 +143,20 @@ fn a_cookie_becomes_a_connection() {
 
 #[test]
 fn an_old_cookie_is_none() {
-    let (mut station, tuple, syn_ack) = cookie();
+    let mut station = listening(Some(2));
+    let old = cookie(&mut station, STATION_PORT);
     station.run(200_000_000);
     station.frames();
-    station.say(&tuple, &answer_to(&syn_ack), b"hello");
+    // There are newer ones, so that it is looked at.
+    let new = cookie(&mut station, STATION_PORT + 10);
+    station.say(&to_listener(STATION_PORT), &answer_to(&old), b"hello");
     station.run(50);
     assert!(station.heard_one().flags.contains(TcpFlags::RST));
+    station.say(&to_listener(STATION_PORT + 10), &answer_to(&new), &[]);
+    station.run(50);
     let counts = station.world.host(station.host).counts();
-    assert_eq!((counts.cookies_accepted, counts.connections), (0, 0));
+    assert_eq!((counts.cookies_sent, counts.cookies_bad), (2, 1));
+    assert_eq!((counts.cookies_accepted, counts.connections), (1, 1));
 }
 
 /// RFC 9293 §3.5, figure 7.
