@@ -88,6 +88,19 @@ fn limited_transmit_rfc3042() {
     assert_eq!(talk.station.counted("timeouts"), 0);
 }
 
+/// RFC 1122 §4.2.3.4: Nagle's algorithm would hold back all but the first.
+#[test]
+fn small_writes_go_out_at_once() {
+    let mut talk = Talk::new(true);
+    talk.station.frames();
+    for at in [0, 10, 20] {
+        assert_eq!(talk.station.app.send(talk.conn, &[7; 10]), 10);
+        talk.station.run(100);
+        let heard = talk.station.heard_one();
+        assert_eq!((heard.seq.since(talk.theirs), heard.len), (at, 10));
+    }
+}
+
 /// RFC 1122 §4.2.3.2: one full segment may be followed by a second one, or by an answer.
 #[test]
 fn an_ack_waits_for_the_second_segment() {
