@@ -68,5 +68,23 @@ int main(void)
     }
     say("ended: %d", ended);
     peer_is_refused(own_port(0));
+
+    say("# a parent that has accepted itself before");
+    listener = listener_on(own_port(1), 8);
+    int slot = peer_connect(own_port(1));
+    R(close(accept(listener, NULL, NULL)));
+    peer("eof %d", slot);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        serve(listener);
+    }
+    close(listener);
+    slot = peer_connect(own_port(1));
+    peer_ask("text %d hello", slot);
+    say("answered: %d", !strcmp(peer_ask("read %d 6", slot), "hello eof"));
+    peer_ask("text %d q", peer_connect(own_port(1)));
+    waitpid(child, &status, 0);
+    say("ended: %d", WIFEXITED(status) && WEXITSTATUS(status) == 0);
     return 0;
 }
