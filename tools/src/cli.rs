@@ -214,12 +214,12 @@ mod tests {
 
     #[test]
     fn tracing_is_switched_by_name() {
-        assert_eq!(trace(&["--on"]).unwrap().on, Some(0x1ff));
+        assert_eq!(trace(&["--on"]).unwrap().on, Some(0x1fff));
         let some = trace(&["--on=rxpkt,atx", "--snap=9", "3"]).unwrap();
         assert_eq!((some.on, some.snap, some.core), (Some(5), 9, Some(3)));
         // The number is that of the core.
         let all = trace(&["--on", "3"]).unwrap();
-        assert_eq!((all.on, all.core), (Some(0x1ff), Some(3)));
+        assert_eq!((all.on, all.core), (Some(0x1fff), Some(3)));
         for wrong in [
             &["--on=x"][..],
             &["--on", "--off"],
