@@ -1,8 +1,11 @@
-//! Paths that carry less than the port's MTU, buffers of all sizes, and peers with and without ECN.
+//! Paths that carry less than the port's MTU, buffers of all sizes, and peers with and without ECN
+//! and SACK.
 
 use std::time::Duration;
 
-use tas_full_tests::{Behind, Net, PORT, Program, Side, Stack, Tas, TasOptions, World, bench};
+use tas_full_tests::{
+    Behind, Net, PORT, Path, Program, Side, Stack, Tas, TasOptions, World, bench,
+};
 
 const TIME: Duration = Duration::from_secs(60);
 const ROLES: [(Stack, Stack); 2] = [(Stack::Tas, Stack::Linux), (Stack::Linux, Stack::Tas)];
@@ -152,5 +155,38 @@ fn ecn_or_not() {
             transfer(&world, 10_000, 50);
             world.end();
         }
+    }
+}
+
+/// RFC 5681 §3.2: a peer whose duplicate ACKs are all that tells of losses.
+#[test]
+fn no_sack() {
+    for (server, client) in ROLES {
+        let net = Net::apart();
+        let options = TasOptions::new().buffers(256 << 10).arg(METRICS);
+        let world = World::new(&net, server, client, &options);
+        let (tas, linux) = match server {
+            Stack::Tas => (Side::Near, Side::Far),
+            Stack::Linux => (Side::Far, Side::Near),
+        };
+        let command = "echo 0 >/proc/sys/net/ipv4/tcp_sack";
+        net.run(linux, "sh", ["-ec", command]);
+        let lossy = Path {
+            delay: Duration::from_micros(100),
+            rate: 100_000_000,
+            queue: 150_000,
+            loss: 10_000,
+            seed: 7,
+            ..Path::default()
+        };
+        let impair = std::path::Path::new(env!("CARGO_BIN_EXE_impair"));
+        let impair_lossy = net.impaired(impair, &lossy);
+        transfer(&world, 1000, 1000);
+        let recoveries = counted(&net, tas, "tas_core_recoveries_total");
+        println!("{recoveries} recoveries");
+        assert!(recoveries > 0);
+        impair_lossy.kill();
+        let _impair = net.impaired(impair, &Path::default());
+        world.end();
     }
 }
