@@ -6,8 +6,6 @@ use tas_abi::memif::{
     FLEXTCP_PL_ARX_FLTIMEDOUT,
 };
 
-use tas_shm::RawSlots;
-
 use crate::calls;
 use crate::conn::{self, Acked, EARLY_DATA, EARLY_FIN, EndNeeds, RESET, Status, TIMED_OUT};
 use crate::context::Step;
@@ -17,9 +15,6 @@ use crate::{kernel_poll, pending};
 
 /// Bytes in a cache line.
 const CACHE_LINE: u32 = 64;
-/// Updates whose connections are fetched together. With thousands of connections they are in no
-/// cache.
-const BATCH: usize = 16;
 
 /// The update in a queue entry.
 pub(crate) fn update(entry: &[u8; Arx::SIZE]) -> Option<ArxConnUpdate> {
@@ -53,12 +48,7 @@ pub(crate) fn poll(ctx: &mut FlextcpContext, out: &mut impl Sink) -> bool {
 
 fn poll_core(ctx: &mut FlextcpContext, core: u16, out: &mut impl Sink) -> bool {
     let mut busy = false;
-    let mut fetched = 0;
     while let Some((queue, mut pos)) = queues::rxq(ctx, core) {
-        if fetched == 0 {
-            fetched = fetch_connections(&queue, pos);
-        }
-        fetched = fetched.saturating_sub(1);
         let Some(entry) = queue.peek(pos) else { break };
         busy = true;
         if let Some(mut rest) = update(&entry) {
@@ -76,22 +66,6 @@ fn poll_core(ctx: &mut FlextcpContext, core: u16, out: &mut impl Sink) -> bool {
         }
     }
     busy
-}
-
-/// Fetches the connections of the updates that wait from `pos` on; returns of how many.
-fn fetch_connections(queue: &RawSlots<[u8; Arx::SIZE]>, mut pos: u32) -> usize {
-    for count in 0..BATCH {
-        let Some(entry) = queue.peek(pos) else {
-            return count;
-        };
-        if let Some(conn) = update(&entry).and_then(|update| ConnRef::from_opaque(update.opaque)) {
-            let conn = conn.as_ptr().cast::<u8>();
-            tas_shm::prefetch(conn);
-            tas_shm::prefetch(conn.wrapping_add(CACHE_LINE as usize));
-        }
-        pos = conn::ring_add(pos, Arx::SIZE as u32, queue.bytes());
-    }
-    BATCH
 }
 
 /// Delivers what `rest` says, part by part, and takes each part out of it.

@@ -13,8 +13,6 @@ use crate::types::{ContextId, FlowId, Micros};
 
 /// Entries of one context in one turn.
 const ENTRIES: usize = 32;
-/// Entries ahead whose flows are fetched while one is handled.
-const FLOWS_AHEAD: usize = 8;
 
 /// Entries of one context that are taken at once before a flow is let go: a queue's worth, so
 /// that an application that posts without end holds nobody up.
@@ -93,15 +91,12 @@ impl<Q: NicQueue> Core<Q> {
     fn give_updates(&mut self) {
         // One by one: a message of the slow path that comes in between may want them all given.
         while let Some(update) = self.updates.pop_front() {
-            if let Some(later) = self.updates.get(FLOWS_AHEAD - 1) {
-                fetch_sender(&self.shared.flows, later.flow);
-            }
             self.update(&update);
         }
     }
 
-    /// Takes entries out of a context's queue, and fetches the flows that the first are for.
-    /// Returns how many.
+    /// Takes entries out of a context's queue, and fetches the flows that they are for. Returns
+    /// how many.
     #[inline]
     fn pop_entries(&mut self, index: usize, most: usize) -> usize {
         let until = Some(self.now + PATIENCE);
@@ -120,9 +115,7 @@ impl<Q: NicQueue> Core<Q> {
                 bad += 1;
                 continue;
             };
-            if self.updates.len() < FLOWS_AHEAD {
-                fetch_sender(&self.shared.flows, FlowId(update.flow_id));
-            }
+            fetch_sender(&self.shared.flows, FlowId(update.flow_id));
             self.updates.push_back(Early {
                 context: id,
                 flow: FlowId(update.flow_id),
