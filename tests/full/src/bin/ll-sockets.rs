@@ -6,6 +6,7 @@
 //! `once PORT` accepts one connection, and then closes the listener.
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::net::Ipv4Addr;
 
@@ -16,9 +17,9 @@ use zerocopy::FromZeros;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// The events of a poll.
+/// Events, the first of which is the next to be looked at.
 #[derive(Default)]
-struct Events(Vec<Event>);
+struct Events(VecDeque<Event>);
 
 impl Sink for Events {
     fn len(&self) -> usize {
@@ -30,7 +31,7 @@ impl Sink for Events {
     }
 
     fn push(&mut self, event: Event) {
-        self.0.push(event);
+        self.0.push_back(event);
     }
 }
 
@@ -39,62 +40,71 @@ fn main() -> Outcome<()> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     service::init()?;
     service::declare_sockets()?;
-    let mut ctx = FlextcpContext::new_zeroed();
-    service::create_context(&mut ctx)?;
+    let mut app = App {
+        ctx: FlextcpContext::new_zeroed(),
+        events: Events::default(),
+    };
+    service::create_context(&mut app.ctx)?;
     match args.as_slice() {
         ["send", ip, port, local, bytes] => {
-            let conn = connect(&mut ctx, (ip, port), local.parse()?)?;
-            send(&mut ctx, conn, bytes.parse()?)
+            let conn = connect(&mut app, (ip, port), local.parse()?)?;
+            send(&mut app, conn, bytes.parse()?)
         }
         ["hold", ip, port] => {
-            connect(&mut ctx, (ip, port), 0)?;
+            connect(&mut app, (ip, port), 0)?;
             loop {
-                if poll(&mut ctx)?.iter().any(is_data) {
+                if app
+                    .next()?
+                    .is_some_and(|event| matches!(event, Event::Received(..)))
+                {
                     println!("received");
                 }
             }
         }
         ["serve", port] => {
-            let listener = listen(&mut ctx, port.parse()?)?;
+            let listener = listen(&mut app, port.parse()?)?;
             loop {
-                accept(&mut ctx, listener)?;
+                accept(&mut app, listener)?;
             }
         }
         ["once", port] => {
-            let listener = listen(&mut ctx, port.parse()?)?;
-            accept(&mut ctx, listener)?;
-            calls::listen_close(&mut ctx, listener)?;
-            wait_for(&mut ctx, |event| match event {
+            let listener = listen(&mut app, port.parse()?)?;
+            accept(&mut app, listener)?;
+            calls::listen_close(&mut app.ctx, listener)?;
+            wait_for(&mut app, |event| match event {
                 Event::ListenClosed(_, status) => Some(*status),
                 _ => None,
             })?;
             println!("closed");
             loop {
-                poll(&mut ctx)?;
+                app.next()?;
             }
         }
         _ => Err("see the source for what to say".into()),
     }
 }
 
-fn is_data(event: &Event) -> bool {
-    matches!(event, Event::Received(..))
+/// A context, and what it has told that was not looked at yet.
+struct App {
+    ctx: FlextcpContext,
+    events: Events,
 }
 
-/// The next events, if there are any soon.
-fn poll(ctx: &mut FlextcpContext) -> Outcome<Vec<Event>> {
-    let mut events = Events::default();
-    if context::poll(ctx, &mut events)? == 0 {
-        // It may not sleep yet: then it polls on.
-        let _ = wait::wait(ctx, 100);
+impl App {
+    /// The next event, if there is one soon.
+    fn next(&mut self) -> Outcome<Option<Event>> {
+        if self.events.0.is_empty() && context::poll(&mut self.ctx, &mut self.events)? == 0 {
+            // It may not sleep yet: then it polls on.
+            let _ = wait::wait(&mut self.ctx, 100);
+        }
+        Ok(self.events.0.pop_front())
     }
-    Ok(events.0)
 }
 
 /// Waits for the answer that `status` finds.
-fn wait_for(ctx: &mut FlextcpContext, status: impl Fn(&Event) -> Option<i16>) -> Outcome<()> {
+fn wait_for(app: &mut App, status: impl Fn(&Event) -> Option<i16>) -> Outcome<()> {
     loop {
-        match poll(ctx)?.iter().find_map(&status) {
+        match app.next()?.as_ref().and_then(&status) {
             Some(0) => return Ok(()),
             Some(status) => return Err(format!("status {status}").into()),
             None => {}
@@ -107,7 +117,7 @@ fn new_conn() -> Outcome<ConnRef> {
     Ok(ConnRef::new(Box::into_raw(conn)).ok_or("no memory")?)
 }
 
-fn connect(ctx: &mut FlextcpContext, peer: (&str, &str), local_port: u16) -> Outcome<ConnRef> {
+fn connect(app: &mut App, peer: (&str, &str), local_port: u16) -> Outcome<ConnRef> {
     let conn = new_conn()?;
     let ip: Ipv4Addr = peer.0.parse()?;
     let open = OpenFrom {
@@ -115,8 +125,8 @@ fn connect(ctx: &mut FlextcpContext, peer: (&str, &str), local_port: u16) -> Out
         local: (0, local_port),
         ..OpenFrom::default()
     };
-    calls::open_from(ctx, conn, &open)?;
-    wait_for(ctx, |event| match event {
+    calls::open_from(&mut app.ctx, conn, &open)?;
+    wait_for(app, |event| match event {
         Event::ConnOpen(_, status) => Some(*status),
         _ => None,
     })?;
@@ -125,20 +135,20 @@ fn connect(ctx: &mut FlextcpContext, peer: (&str, &str), local_port: u16) -> Out
 }
 
 /// Sends whatever is in the transmit buffer.
-fn send(ctx: &mut FlextcpContext, conn: ConnRef, bytes: usize) -> Outcome<()> {
+fn send(app: &mut App, conn: ConnRef, bytes: usize) -> Outcome<()> {
     let mut left = bytes;
     while left > 0 {
         let taken = calls::tx_alloc(conn, left)?;
-        calls::tx_send(ctx, conn, taken)?;
+        calls::tx_send(&mut app.ctx, conn, taken)?;
         left -= taken;
         if left > 0 {
-            poll(ctx)?;
+            app.next()?;
         }
     }
     Ok(())
 }
 
-fn listen(ctx: &mut FlextcpContext, port: u16) -> Outcome<ListenerRef> {
+fn listen(app: &mut App, port: u16) -> Outcome<ListenerRef> {
     let listener = Box::new(FlextcpListener::new_zeroed());
     let listener = ListenerRef::new(Box::into_raw(listener)).ok_or("no memory")?;
     let at = ListenAt {
@@ -147,8 +157,8 @@ fn listen(ctx: &mut FlextcpContext, port: u16) -> Outcome<ListenerRef> {
         reuseport: true,
         ..ListenAt::default()
     };
-    calls::listen_open_at(ctx, listener, &at)?;
-    wait_for(ctx, |event| match event {
+    calls::listen_open_at(&mut app.ctx, listener, &at)?;
+    wait_for(app, |event| match event {
         Event::ListenOpen(_, status) => Some(*status),
         _ => None,
     })?;
@@ -157,16 +167,16 @@ fn listen(ctx: &mut FlextcpContext, port: u16) -> Outcome<ListenerRef> {
 }
 
 /// Accepts a connection and closes it.
-fn accept(ctx: &mut FlextcpContext, listener: ListenerRef) -> Outcome<()> {
+fn accept(app: &mut App, listener: ListenerRef) -> Outcome<()> {
     let conn = new_conn()?;
-    calls::listen_accept(ctx, listener, conn)?;
-    wait_for(ctx, |event| match event {
+    calls::listen_accept(&mut app.ctx, listener, conn)?;
+    wait_for(app, |event| match event {
         Event::ListenAccept(_, status) => Some(*status),
         _ => None,
     })?;
     println!("accepted");
-    calls::close_how(ctx, conn, CloseHow::Graceful)?;
-    wait_for(ctx, |event| match event {
+    calls::close_how(&mut app.ctx, conn, CloseHow::Graceful)?;
+    wait_for(app, |event| match event {
         Event::Closed(_, status) => Some(*status),
         _ => None,
     })
