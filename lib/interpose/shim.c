@@ -162,6 +162,15 @@ static FILE *open_standard(int fd)
     return stream;
 }
 
+/* By lines, or not at all, as setvbuf(3) has said; a stream without a buffer has one byte. */
+static void keep_buffering(FILE *from, FILE *to)
+{
+    if (__flbf(from))
+        setvbuf(to, NULL, _IOLBF, 0);
+    else if (__fbufsize(from) == 1)
+        setvbuf(to, NULL, _IONBF, 0);
+}
+
 /* What waits to be written goes where the descriptor goes. */
 static void move_pending(FILE *from, FILE *to)
 {
@@ -185,6 +194,7 @@ void tas_shim_standard_stream(int fd, bool ours)
     bool known = now == stream->librarys || now == stream->ours;
     if (!known || next == NULL || next == now)
         return;
+    keep_buffering(now, next);
     move_pending(now, next);
     *stream->variable = next;
 }

@@ -78,6 +78,30 @@ static void input(int fd, int slot)
     put_back(STDIN_FILENO);
 }
 
+/* What a process prints that never flushes, and does not end before it is told. */
+static void buffered(int fd, int mode, const char *text, const char *peers, int slot)
+{
+    int told[2], status;
+    char byte;
+
+    fflush(NULL);
+    if (pipe(told) != 0)
+        die("pipe");
+    pid_t child = fork();
+    if (child == 0) {
+        close(told[1]);
+        setvbuf(stdout, NULL, mode, 0);
+        dup2(fd, STDOUT_FILENO);
+        fputs(text, stdout);
+        _exit(read(told[0], &byte, 1) < 0);
+    }
+    close(told[0]);
+    peer(peers, slot);
+    close(told[1]);
+    waitpid(child, &status, 0);
+    say("ended with %d", status);
+}
+
 static void at_exit(int fd, int slot)
 {
     say("# written when the process ends");
@@ -99,6 +123,9 @@ int main(void)
     int slot, fd = connect_peer(&slot);
     output(fd, slot);
     errors(fd, slot);
+    say("# not buffered, and by lines, as setvbuf() said before");
+    buffered(fd, _IONBF, "at once", "read %d 7", slot);
+    buffered(fd, _IOLBF, "a line\n", "recv %d 7", slot);
     at_exit(fd, slot);
     input(fd, slot);
     R(close(fd));
