@@ -44,7 +44,7 @@ complete -c tas -l cc-timely-init -d 'TIMELY: initial rate' -r
 complete -c tas -l cc-timely-alpha -d 'TIMELY: EWMA weight of the round-trip time difference, 0 to 1' -r
 complete -c tas -l cc-timely-beta -d 'TIMELY: multiplicative decrease factor, 0 to 1' -r
 complete -c tas -l cc-timely-minrtt -d 'TIMELY: smallest round-trip time of the network' -r
-complete -c tas -l cc-timely-minrate -d 'TIMELY: lowest rate, down to 1 Mbit/s if losses or twice T_high tell that it is too much' -r
+complete -c tas -l cc-timely-minrate -d 'TIMELY: lowest rate, down to 1 Mbit/s if losses or a queue of twice T_high ask for it' -r
 complete -c tas -l shm-mode -d 'Octal mode of the files and the socket that applications open' -r
 complete -c tas -l shm-group -d 'Group of the files and the socket that applications open, name or number [default: tas if there is such a group, otherwise the service\'s own]' -r
 complete -c tas -l allow-uid -d 'User, by name or number, that may attach; may be repeated [default: everybody whom mode and group let in]' -r

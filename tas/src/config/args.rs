@@ -299,7 +299,7 @@ pub(super) struct Args {
           help_heading = "Congestion control")]
     pub cc_timely_minrtt: u32,
 
-    /// TIMELY: lowest rate, down to 1 Mbit/s if losses or twice T_high tell that it is too much
+    /// TIMELY: lowest rate, down to 1 Mbit/s if losses or a queue of twice T_high ask for it
     #[arg(long, value_name = "KBPS", default_value_t = 10_000, value_parser = u32_in(0..=KBPS_MAX),
           help_heading = "Congestion control")]
     pub cc_timely_minrate: u32,

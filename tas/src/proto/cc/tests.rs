@@ -446,6 +446,34 @@ fn timely_follows_the_gradient() {
     );
 }
 
+/// What lasts longer than twice T_high without a queue is a long way: the least rate that was asked
+/// for is kept, and returned to after a loss. A queue as long takes the flow lower.
+#[test]
+fn timely_keeps_its_least_rate_on_a_long_way() {
+    let params = params(TIMELY);
+    let mut state = CcState {
+        rate: 1_000_000,
+        ..CcState::default()
+    };
+    let mut after = |rtt_us, drops, intervals| {
+        for _ in 0..intervals {
+            let sample = Sample {
+                rtt_us,
+                fresh_rtt_us: rtt_us,
+                drops,
+                ..busy(state.rate(), rtt_us)
+            };
+            on_interval(&params, &mut state, &sample);
+        }
+        state.rate()
+    };
+    assert_eq!(after(10_000, 0, 20), 10_000);
+    assert_eq!(after(10_000, 1, 1), 7_000);
+    assert_eq!(after(10_000, 0, 3), 10_000);
+    assert_eq!(after(10_400, 0, 20), RATE_FLOOR);
+    assert_eq!(after(10_000, 0, 20), 10_000);
+}
+
 #[test]
 fn constant_rate_is_constant() {
     let params = params(CcAlgorithm::ConstRate(ConstRateParams { rate_kbps: 0 }));

@@ -64,11 +64,13 @@ pub(super) fn next(p: &TimelyParams, state: &mut CcState, sample: &Sample) -> u3
         state.calm = 0;
         rate * (1.0 - p.beta * gradient.min(1.0))
     };
-    let floor = match rtt_us > p.t_high_us.saturating_mul(2) {
-        true => RATE_FLOOR.min(state.rate),
-        false => p.min_rate_kbps.min(state.rate),
+    // What the way itself takes is no queue.
+    let queue_us = rtt_us.saturating_sub(state.least_rtt);
+    let floor = match queue_us > p.t_high_us.saturating_mul(2) {
+        true => f64::from(RATE_FLOOR.min(state.rate)),
+        false => grown(1.0).min(f64::from(p.min_rate_kbps)),
     };
-    kbps(next, floor)
+    kbps(next.max(floor), RATE_FLOOR.min(state.rate))
 }
 
 /// The normalised gradient with the interval's round-trip time taken into account.
