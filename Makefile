@@ -386,7 +386,7 @@ bench-veth: ## kinds of ports and MTUs on a veth pair, beside Linux sockets; roo
 	$(MAKE) all
 	tests/bench-veth.sh
 
-# Goodput over networks that lose, mix up and delay, beside Linux sockets. Some two minutes.
+# Goodput over networks that lose, mix up and delay, beside Linux sockets. Some three minutes.
 LOSS_JSON ?= $(TARGET)/bench-loss.json
 bench-loss: all ## goodput over networks that lose, beside Linux sockets; root
 	$(MAKE) -s -C tests/c/bench

@@ -17,6 +17,7 @@ use crate::types::{ContextId, FlowId};
 
 /// Messages from the slow path in one turn.
 const MESSAGES: usize = 64;
+
 /// A flow that changes its context, and the mark up to which the old one must have read.
 pub(super) struct Moving {
     pub flow: FlowId,

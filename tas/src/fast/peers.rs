@@ -239,7 +239,6 @@ mod tests {
         }
     }
 
-    /// Frames may be lost when a ring is full, messages never, and none overtakes another.
     #[test]
     fn who_gets_mail_is_woken_and_nobody_else() {
         let wakers = wakers();
@@ -260,6 +259,7 @@ mod tests {
         assert_eq!(woken(), [false; 3]);
     }
 
+    /// Frames may be lost when a ring is full, messages never, and none overtakes another.
     #[test]
     fn order_is_kept_when_there_is_no_room() {
         let mut all = three();
