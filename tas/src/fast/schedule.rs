@@ -71,9 +71,16 @@ impl Schedule {
         // The wheel looks at the flow before: that is early enough to see that it is put off.
         let early_enough = app.armed != Micros(0) && app.armed <= deadline;
         if !early_enough && deadline != Micros::NEVER {
-            app.armed = deadline;
-            self.timers.arm_by(flow.0, deadline);
+            self.arm_wheel(flow, app, deadline);
         }
+    }
+
+    fn arm_wheel(&mut self, flow: FlowId, app: &mut AppState, deadline: Micros) {
+        if app.armed != Micros(0) {
+            self.timers.cancel(flow.0);
+        }
+        app.armed = deadline;
+        self.timers.arm(flow.0, deadline);
     }
 
     /// Forgets the timers of a flow. Its places in the lists are skipped when their turn comes.

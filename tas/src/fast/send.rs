@@ -84,7 +84,7 @@ impl<Q: NicQueue> Core<Q> {
             match turn {
                 Turn::Idle => slot.app.send_queued = false,
                 Turn::More => self.schedule.ready.push_back(id),
-                Turn::Paced(until) => self.schedule.paced.arm_by(id.0, until),
+                Turn::Paced(until) => self.schedule.paced.arm(id.0, until),
                 Turn::Blocked => {
                     self.schedule.ready.push_front(id);
                     break;

@@ -48,7 +48,7 @@ fn pace(ops: u32) -> Run {
     let mut schedule = Schedule::new(FLOWS, START);
     let after = |flow: u32| Micros(1 + u64::from(flow.wrapping_mul(0x9e37_79b1) % 1000));
     for flow in 0..FLOWS {
-        schedule.paced.arm_by(flow, START + after(flow));
+        schedule.paced.arm(flow, START + after(flow));
     }
     let (mut now, mut left) = (START, ops);
     Box::new(move || {
@@ -56,7 +56,7 @@ fn pace(ops: u32) -> Run {
             now += Micros(1);
             schedule.release_paced(now);
             while let Some(flow) = schedule.ready.pop_front() {
-                schedule.paced.arm_by(flow.0, now + after(flow.0));
+                schedule.paced.arm(flow.0, now + after(flow.0));
                 left = left.saturating_sub(1);
             }
         }
@@ -65,12 +65,18 @@ fn pace(ops: u32) -> Run {
 
 /// A timer is put off: the wheel keeps the earlier time.
 fn timer_kept(ops: u32) -> Run {
-    let mut wheel = Wheel::new(FLOWS, 6, START);
+    let mut schedule = Schedule::new(FLOWS, START);
+    let mut slots: Vec<FlowSlot> = (0..FLOWS).map(|_| FlowSlot::new_zeroed()).collect();
+    let mut arm = move |flow: u32, deadline| {
+        if let Some(slot) = slots.get_mut(flow as usize) {
+            schedule.arm(FlowId(flow), &mut slot.app, deadline);
+        }
+    };
     for flow in 0..FLOWS {
-        wheel.arm_by(flow, START + Micros(10_000));
+        arm(flow, START + Micros(10_000));
     }
     repeat(ops, move |index| {
-        wheel.arm_by(index % FLOWS, START + Micros(10_000 + u64::from(index)));
+        arm(index % FLOWS, START + Micros(10_000 + u64::from(index)));
     })
 }
 
@@ -78,7 +84,7 @@ fn timer_kept(ops: u32) -> Run {
 fn timer_fires(ops: u32) -> Run {
     let mut wheel = Wheel::new(FLOWS, 6, START);
     for flow in 0..FLOWS {
-        wheel.arm_by(flow, START + Micros(10 * u64::from(flow)));
+        wheel.arm(flow, START + Micros(10 * u64::from(flow)));
     }
     let mut due = Vec::with_capacity(FLOWS as usize);
     let (mut now, mut left) = (START, ops);
@@ -87,7 +93,7 @@ fn timer_fires(ops: u32) -> Run {
             now += Micros(64);
             wheel.advance(now, |flow| due.push(flow));
             for flow in due.drain(..) {
-                wheel.arm_by(flow, now + Micros(10_000));
+                wheel.arm(flow, now + Micros(10_000));
                 left = left.saturating_sub(1);
             }
         }
@@ -98,7 +104,7 @@ fn timer_fires(ops: u32) -> Run {
 fn nothing_due(ops: u32) -> Run {
     let mut schedule = Schedule::new(FLOWS, START);
     for flow in 0..FLOWS {
-        schedule.timers.arm_by(flow, START + Micros(1_000_000));
+        schedule.timers.arm(flow, START + Micros(1_000_000));
     }
     let mut now = START;
     repeat(ops, move |_| {
