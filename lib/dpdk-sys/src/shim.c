@@ -28,8 +28,9 @@
 /* Buffers that each lcore keeps at hand. */
 #define POOL_CACHE 256
 
-#define RX_CSUM (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM)
-#define TX_CSUM (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
+/* TCP's checksum is what costs; virtio has no other. */
+#define RX_CSUM RTE_ETH_RX_OFFLOAD_TCP_CKSUM
+#define TX_CSUM RTE_ETH_TX_OFFLOAD_TCP_CKSUM
 
 static inline bool has_all(uint64_t have, uint64_t want)
 {
@@ -121,7 +122,8 @@ int tasnic_port_configure(uint16_t port, const struct tasnic_port_conf *conf,
   memset(&eth, 0, sizeof(eth));
   caps->rx_csum = conf->rx_csum && has_all(dev.rx_offload_capa, RX_CSUM);
   if (caps->rx_csum)
-    eth.rxmode.offloads |= RX_CSUM;
+    eth.rxmode.offloads |= RX_CSUM |
+        (dev.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM);
   caps->tx_csum = conf->tx_csum && has_all(dev.tx_offload_capa, TX_CSUM);
   if (caps->tx_csum)
     eth.txmode.offloads |= TX_CSUM;

@@ -296,6 +296,10 @@ impl<Q: NicQueue> Core<Q> {
     fn classify(&mut self, frame: &[u8], checksum: RxChecksum, index: u16) {
         let verify = match checksum {
             RxChecksum::Good => Verify::NONE,
+            RxChecksum::Tcp => Verify {
+                ip: true,
+                transport: false,
+            },
             // A port that says "bad" is believed only after a look of our own: it may not
             // have understood the frame.
             RxChecksum::Unknown | RxChecksum::Bad => Verify::ALL,

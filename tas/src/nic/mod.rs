@@ -51,6 +51,9 @@ pub struct PortInfo {
 pub enum RxChecksum {
     /// Not checked: the receiver must check in software.
     Unknown,
+    /// TCP's is correct, or was never filled in since the frame comes from this very machine: a
+    /// hypervisor or one of its guests. The IPv4 header's was not checked.
+    Tcp,
     /// IPv4 header and TCP checksums are both correct.
     Good,
     /// At least one of them is wrong.

@@ -66,8 +66,8 @@ pub struct PortConf {
     pub buffers: usize,
     /// The port fills in checksums.
     pub tx_checksum_offload: bool,
-    /// The port checks checksums.
-    pub rx_checksum_offload: bool,
+    /// The checksums that the port checks.
+    pub rx_checks: RxChecks,
 }
 
 impl PortConf {
@@ -83,9 +83,20 @@ impl PortConf {
             ring: 4096,
             buffers: 4096,
             tx_checksum_offload: false,
-            rx_checksum_offload: false,
+            rx_checks: RxChecks::None,
         }
     }
+}
+
+/// Which checksums of received frames a port checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxChecks {
+    /// None.
+    None,
+    /// TCP's, as a port of a virtual machine: what comes from the same host has none filled in.
+    Tcp,
+    /// Those of IPv4's header and of TCP.
+    All,
 }
 
 /// What happens to frames on a wire between a port and the switch. The default is an ideal wire.
@@ -185,7 +196,7 @@ impl Network {
             queues: conf.queues,
             rss: (conf.steering == Steering::Table).then(rss),
             tx_checksum_offload: conf.tx_checksum_offload,
-            rx_checksum_offload: conf.rx_checksum_offload,
+            rx_checksum_offload: conf.rx_checks != RxChecks::None,
             driver: "sim".to_owned(),
         };
         let queues = (0..conf.cores.max(conf.queues))
@@ -374,7 +385,7 @@ impl NicQueue for SimQueue {
                 break;
             };
             if let Some(bytes) = received.pop_front() {
-                frame.receive(bytes, port.conf.rx_checksum_offload);
+                frame.receive(bytes, port.conf.rx_checks);
                 out.push(frame);
             }
         }

@@ -1,6 +1,6 @@
 //! Connections of all sizes, over good and bad networks.
 
-use tas::nic::sim::{Path, Steering};
+use tas::nic::sim::{Path, RxChecks, Steering};
 use tas::sim::HostConf;
 use tas::types::Micros;
 
@@ -76,13 +76,17 @@ fn segments_may_arrive_on_any_core() {
 
 #[test]
 fn the_port_computes_checksums() {
-    for seed in seeds(10) {
-        let (_, client) = transfer(seed, |mut conf| {
-            conf.port.tx_checksum_offload = true;
-            conf.port.rx_checksum_offload = true;
-            conf
-        });
-        assert_eq!(client.finished, 4, "seed {seed}");
+    for checks in [RxChecks::Tcp, RxChecks::All] {
+        for seed in seeds(10) {
+            let (mut pair, client) = transfer(seed, |mut conf| {
+                conf.port.tx_checksum_offload = true;
+                conf.port.rx_checks = checks;
+                conf
+            });
+            assert_eq!(client.finished, 4, "{checks:?}, seed {seed}");
+            pair.heal();
+            pair.assert_empty(client);
+        }
     }
 }
 

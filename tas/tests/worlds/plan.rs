@@ -1,6 +1,6 @@
 //! What happens in a world, drawn from its seed.
 
-use tas::nic::sim::{Path, PortConf, Random, Steering, TooLarge};
+use tas::nic::sim::{Path, PortConf, Random, RxChecks, Steering, TooLarge};
 use tas::sim::{HostConf, Queues};
 use tas::types::Micros;
 use tas_wire::MacAddr;
@@ -334,7 +334,11 @@ fn our_conf(random: &mut Random, index: usize, mtu: u16, calm: bool) -> (HostCon
         conf.port.steering = Steering::Random;
     }
     conf.port.tx_checksum_offload = random.chance(300);
-    conf.port.rx_checksum_offload = random.chance(300);
+    conf.port.rx_checks = match random.below(1000) {
+        0..150 => RxChecks::Tcp,
+        150..300 => RxChecks::All,
+        _ => RxChecks::None,
+    };
     if !calm && random.chance(200) {
         conf.stalls = *pick(random, &[5, 50]);
         conf.stall = Micros(random.between(1, 200));

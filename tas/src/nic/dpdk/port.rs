@@ -125,6 +125,7 @@ impl Port {
             rx_checksum_offload: opened.caps.rx_csum,
             driver: setup.driver(),
         };
+        log::debug!("{}: {}", setup.device(), summary(&info, &opened));
         let tapped =
             (setup.is_af_packet() && setup.info.if_index != 0).then_some(setup.info.if_index);
         let (shared, queues) = setup.finish(opened);
@@ -604,6 +605,23 @@ impl Setup {
             .collect();
         (shared, queues)
     }
+}
+
+/// What is used of a port, for those who wonder.
+fn summary(info: &PortInfo, started: &Started) -> String {
+    let buckets = info.rss.as_ref().map_or(0, |rss| rss.buckets);
+    let checks = |in_port| if in_port { "the port" } else { "software" };
+    let interrupts = |wake: &WakeSource| matches!(wake, WakeSource::Interrupt(..));
+    format!(
+        "driver {}, MTU {}, queues {}, buckets of RSS {buckets}, checksums of what is \
+         sent by {}, of what is received by {}, receive interrupts {}",
+        info.driver,
+        info.mtu,
+        info.queues,
+        checks(info.tx_checksum_offload),
+        checks(info.rx_checksum_offload),
+        started.wake.iter().filter(|wake| interrupts(wake)).count(),
+    )
 }
 
 /// The ports there are.

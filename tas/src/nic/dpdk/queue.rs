@@ -65,6 +65,27 @@ impl DpdkFrame {
     }
 }
 
+/// What the flags of a received buffer say. "None" of a transport checksum means that there need be
+/// none: virtio says so of frames that never left the machine.
+#[inline]
+fn checksum_by(flags: u64) -> RxChecksum {
+    use dpdk_sys::{
+        TASNIC_RX_IP_CSUM_BAD, TASNIC_RX_IP_CSUM_GOOD, TASNIC_RX_L4_CSUM_BAD,
+        TASNIC_RX_L4_CSUM_GOOD, TASNIC_RX_L4_CSUM_NONE,
+    };
+    let ip = flags & dpdk_sys::TASNIC_RX_IP_CSUM_MASK;
+    let l4 = flags & dpdk_sys::TASNIC_RX_L4_CSUM_MASK;
+    if ip == TASNIC_RX_IP_CSUM_BAD || l4 == TASNIC_RX_L4_CSUM_BAD {
+        RxChecksum::Bad
+    } else if l4 != TASNIC_RX_L4_CSUM_GOOD && l4 != TASNIC_RX_L4_CSUM_NONE {
+        RxChecksum::Unknown
+    } else if ip == TASNIC_RX_IP_CSUM_GOOD {
+        RxChecksum::Good
+    } else {
+        RxChecksum::Tcp
+    }
+}
+
 impl Frame for DpdkFrame {
     #[inline]
     fn data(&self) -> &[u8] {
@@ -116,15 +137,7 @@ impl Frame for DpdkFrame {
         if flags & dpdk_sys::TASNIC_TX_TCP_CSUM == dpdk_sys::TASNIC_TX_TCP_CSUM {
             return RxChecksum::Good;
         }
-        let ip = flags & dpdk_sys::TASNIC_RX_IP_CSUM_MASK;
-        let l4 = flags & dpdk_sys::TASNIC_RX_L4_CSUM_MASK;
-        if ip == dpdk_sys::TASNIC_RX_IP_CSUM_BAD || l4 == dpdk_sys::TASNIC_RX_L4_CSUM_BAD {
-            RxChecksum::Bad
-        } else if ip == dpdk_sys::TASNIC_RX_IP_CSUM_GOOD && l4 == dpdk_sys::TASNIC_RX_L4_CSUM_GOOD {
-            RxChecksum::Good
-        } else {
-            RxChecksum::Unknown
-        }
+        checksum_by(flags)
     }
 
     #[inline]
@@ -469,3 +482,35 @@ impl NicQueue for DpdkQueue {
 }
 
 const _: () = assert!(mem::size_of::<DpdkFrame>() == mem::size_of::<*mut rte_mbuf>());
+
+#[cfg(test)]
+mod tests {
+    use dpdk_sys::{
+        TASNIC_RX_IP_CSUM_BAD, TASNIC_RX_IP_CSUM_GOOD, TASNIC_RX_L4_CSUM_BAD,
+        TASNIC_RX_L4_CSUM_GOOD, TASNIC_RX_L4_CSUM_NONE, TASNIC_RX_RSS_HASH,
+    };
+
+    use super::*;
+
+    #[test]
+    fn checksums_are_trusted_as_far_as_the_driver_vouches_for_them() {
+        let (ip_good, ip_bad) = (TASNIC_RX_IP_CSUM_GOOD, TASNIC_RX_IP_CSUM_BAD);
+        let (l4_good, l4_bad) = (TASNIC_RX_L4_CSUM_GOOD, TASNIC_RX_L4_CSUM_BAD);
+        let cases = [
+            (0, RxChecksum::Unknown),
+            (TASNIC_RX_RSS_HASH, RxChecksum::Unknown),
+            (ip_good, RxChecksum::Unknown),
+            (l4_good, RxChecksum::Tcp),
+            (TASNIC_RX_L4_CSUM_NONE, RxChecksum::Tcp),
+            (ip_good | l4_good, RxChecksum::Good),
+            (ip_good | TASNIC_RX_L4_CSUM_NONE, RxChecksum::Good),
+            (ip_bad | l4_good, RxChecksum::Bad),
+            (ip_good | l4_bad, RxChecksum::Bad),
+            (l4_bad, RxChecksum::Bad),
+        ];
+        for (flags, says) in cases {
+            assert_eq!(checksum_by(flags), says, "{flags:#x}");
+            assert_eq!(checksum_by(flags | TASNIC_RX_RSS_HASH), says, "{flags:#x}");
+        }
+    }
+}

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tas_wire::{Packet, Verify, checksum, parse_with};
+use tas_wire::{Packet, Verify, checksum, ethernet, parse_with};
 
+use super::RxChecks;
 use crate::nic::{Frame, RxChecksum};
 
 /// Buffers that a port has.
@@ -57,15 +58,21 @@ impl SimFrame {
     }
 
     /// Makes it a received frame. A port that checks says what it found.
-    pub(super) fn receive(&mut self, bytes: Vec<u8>, checks: bool) {
-        if checks {
-            self.checksum = match parse_with(&bytes, Verify::ALL) {
-                Ok(Packet::Tcp(_)) => RxChecksum::Good,
-                Ok(_) => RxChecksum::Unknown,
-                Err(_) => RxChecksum::Bad,
-            };
-        }
+    pub(super) fn receive(&mut self, bytes: Vec<u8>, checks: RxChecks) {
         self.bytes = bytes;
+        let (verify, good) = match checks {
+            RxChecks::None => return,
+            RxChecks::Tcp => (TCP_ALONE, RxChecksum::Tcp),
+            RxChecks::All => (Verify::ALL, RxChecksum::Good),
+        };
+        self.checksum = match parse_with(&self.bytes, verify) {
+            Ok(Packet::Tcp(_)) => good,
+            Ok(_) => RxChecksum::Unknown,
+            Err(_) => RxChecksum::Bad,
+        };
+        if self.checksum == RxChecksum::Tcp {
+            spoil(&mut self.bytes);
+        }
     }
 
     /// The bytes as they go out, with the checksums that the port was asked for.
@@ -75,6 +82,18 @@ impl SimFrame {
         }
         std::mem::take(&mut self.bytes)
     }
+}
+
+/// What a port checks that knows nothing of IPv4 headers.
+const TCP_ALONE: Verify = Verify {
+    ip: false,
+    transport: true,
+};
+
+/// Makes the TCP checksum one that nobody has filled in.
+fn spoil(bytes: &mut [u8]) {
+    let field = ethernet::HEADER_LEN + usize::from(bytes[ethernet::HEADER_LEN] & 15) * 4 + 16;
+    bytes[field] ^= 0x5a;
 }
 
 /// What hardware does: sums up what it finds, the TCP checksum field included, which holds the
