@@ -9,6 +9,7 @@ pub mod counters;
 pub mod schedule;
 pub mod wheel;
 
+mod alarm;
 mod contexts;
 mod flows;
 mod notices;
@@ -42,6 +43,7 @@ use crate::proto::{End, Flow, TcpParams};
 use crate::steering::Steering;
 use crate::types::{ContextId, CoreId, FlowId, Micros};
 
+use alarm::PortAlarm;
 use contexts::Contexts;
 use counters::CoreCounters;
 use flows::Moving;
@@ -152,8 +154,7 @@ pub struct Core<Q: NicQueue> {
     mac: MacAddr,
     now: Micros,
     stopping: bool,
-    /// The port's descriptors tell of an error, which never ends, instead of frames.
-    port_failed: bool,
+    port_alarm: PortAlarm,
 }
 
 impl<Q: NicQueue> Core<Q> {
@@ -193,7 +194,7 @@ impl<Q: NicQueue> Core<Q> {
             mac: shared.port.mac,
             now,
             stopping: false,
-            port_failed: false,
+            port_alarm: PortAlarm::default(),
             shared,
         }
     }

@@ -6,6 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tas_shm::{TscClock, Yielder, rdtsc};
 
 use super::Core;
+use super::alarm::{Fault, PortAlarm, Woken};
 use crate::nic::NicQueue;
 use crate::rest;
 use crate::types::Micros;
@@ -85,7 +86,7 @@ impl<Q: NicQueue> Core<Q> {
             self.waker.awake();
             return true;
         }
-        let port_wakes = armed && !self.port_failed && !self.nic.wait_fds().is_empty();
+        let port_wakes = armed && self.port_alarm.works() && !self.nic.wait_fds().is_empty();
         let wakes = port_wakes || !self.nic.receives();
         let apps_ring = self.shared.idle.poll_cycle != u64::MAX;
         // What has waited for room for so long, on a port without a link for instance, may wait
@@ -102,13 +103,36 @@ impl<Q: NicQueue> Core<Q> {
             Some(next) => longest.min(next.since(Micros(clock.now_us()))),
             None => longest,
         };
-        self.block(timeout, port_wakes);
+        let before = clock.now_us();
+        let woken = self.block(timeout, port_wakes);
         self.nic.disarm();
         self.waker.awake();
-        self.waker.event().drain()
+        let rung = self.waker.event().drain();
+        let now = Micros(clock.now_us());
+        let worked = port_wakes && self.check_alarm(now, now.since(Micros(before)), woken);
+        rung || worked
     }
 
-    fn block(&mut self, timeout: Micros, port_wakes: bool) {
+    /// Looks whether the port should have ended a sleep that it did not end. True when there was
+    /// something to do.
+    fn check_alarm(&mut self, now: Micros, asleep: Micros, woken: Woken) -> bool {
+        let before = self.counters.rx_frames.get();
+        let worked = PortAlarm::doubts(asleep, woken) && self.turn(now);
+        let frames = self.counters.rx_frames.get() != before;
+        let id = self.id;
+        match self.port_alarm.slept(asleep, woken, frames) {
+            Some(Fault::Gone) => {
+                log::warn!("the port's interface is down or gone; core {id} polls it");
+            }
+            Some(Fault::Silent) => {
+                log::warn!("the port's receive interrupts do not come; core {id} looks by timer");
+            }
+            None => {}
+        }
+        worked
+    }
+
+    fn block(&mut self, timeout: Micros, port_wakes: bool) -> Woken {
         let event = PollFd::new(self.waker.event(), PollFlags::IN);
         let mut fds = vec![event];
         if port_wakes {
@@ -128,13 +152,16 @@ impl<Q: NicQueue> Core<Q> {
             let events = fd.revents();
             !events.is_empty() && !events.contains(PollFlags::IN)
         };
-        if fds.iter().skip(1).any(failed) {
-            // It would end every sleep at once.
-            self.port_failed = true;
-            log::warn!(
-                "the port's interface is down or gone; core {} polls it",
-                self.id
-            );
+        let ready = |fd: &PollFd<'_>| fd.revents().contains(PollFlags::IN);
+        let (bell, port) = fds.split_at(1);
+        if port.iter().any(failed) {
+            Woken::Failure
+        } else if port.iter().any(ready) {
+            Woken::Port
+        } else if bell.iter().any(ready) {
+            Woken::Bell
+        } else {
+            Woken::Timer
         }
     }
 }
