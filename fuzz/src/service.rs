@@ -8,7 +8,7 @@ mod hostile;
 mod programs;
 mod router;
 
-use tas::nic::sim::{Path, PortConf};
+use tas::nic::sim::{Path, PortConf, RxChecks};
 use tas::sim::{HostConf, HostIndex, Step, World};
 use tas::types::Micros;
 
@@ -108,7 +108,11 @@ fn conf(ip: [u8; 4], setup: u8) -> HostConf {
     };
     let conf = HostConf {
         port: PortConf {
-            rx_checksum_offload: setup & 2 != 0,
+            rx_checks: if setup & 2 != 0 {
+                RxChecks::All
+            } else {
+                RxChecks::None
+            },
             tx_checksum_offload: setup & 2 != 0,
             ..conf.port.clone()
         },
