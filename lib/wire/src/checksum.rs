@@ -61,37 +61,68 @@ impl Sum {
     }
 }
 
-/// How many bytes one round of the unrolled loops takes: enough independent
-/// additions for the compiler to use vector registers.
+/// How many bytes one round of the unrolled loop takes: enough independent additions for the
+/// compiler to use vector registers.
 const ROUND: usize = 64;
+/// From here on vector registers are faster than a chain of carries.
+const VECTOR_SUM: usize = 4 * ROUND;
+/// Rounds after which the sums of a lane's halves could overflow.
+const MAX_ROUNDS: usize = 1 << 16;
 
-/// Sums the 32-bit words of one round in native byte order: the byte order
-/// does not matter until the end (RFC 1071 §2 (B)).
-#[inline(always)]
-fn sum_round(round: &[u8; ROUND], lanes: &mut [u64; ROUND / 4]) {
-    let (words, _) = round.as_chunks::<4>();
-    for (lane, word) in lanes.iter_mut().zip(words) {
-        *lane += u64::from(u32::from_ne_bytes(*word));
+/// Sums up to [`MAX_ROUNDS`] rounds in native byte order: the byte order does not matter until the
+/// end (RFC 1071 §2 (B)).
+#[inline]
+fn sum_rounds(rounds: &[[u8; ROUND]]) -> u64 {
+    let mut whole = [0u32; ROUND / 4];
+    let mut high = [0u32; ROUND / 4];
+    for round in rounds {
+        let (words, _) = round.as_chunks::<4>();
+        for ((whole, high), word) in whole.iter_mut().zip(&mut high).zip(words) {
+            let word = u32::from_ne_bytes(*word);
+            *whole = whole.wrapping_add(word);
+            *high += word >> 16;
+        }
     }
+    // The sum of the low halves is what the sum of the high ones leaves, modulo 2³², which it
+    // does not reach: one addition and one shift less for each word than taking both out.
+    whole
+        .iter()
+        .zip(&high)
+        .map(|(whole, high)| {
+            let low = whole.wrapping_sub(high << 16);
+            u64::from(low) + (u64::from(*high) << 16)
+        })
+        .sum()
 }
 
-/// Sums what is left after the last full round.
+/// Sums 64-bit words, and what is left after the last one.
 #[inline]
-fn sum_tail(tail: &[u8]) -> u64 {
-    let (words, rest) = tail.as_chunks::<4>();
-    let mut sum: u64 = words
+fn sum_words(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut sum = words
         .iter()
-        .map(|w| u64::from(u32::from_ne_bytes(*w)))
-        .sum();
+        .fold(0, |sum, word| add_around(sum, u64::from_ne_bytes(*word)));
+    let (words, rest) = rest.as_chunks::<4>();
+    for word in words {
+        sum = add_around(sum, u32::from_ne_bytes(*word).into());
+    }
     let (halves, odd) = rest.as_chunks::<2>();
     for half in halves {
-        sum += u64::from(u16::from_ne_bytes(*half));
+        sum = add_around(sum, u16::from_ne_bytes(*half).into());
     }
     if let [last] = odd {
         // RFC 1071 §4.1: an odd byte is padded with a zero on its right.
-        sum += u64::from(u16::from_ne_bytes([*last, 0]));
+        sum = add_around(sum, u16::from_ne_bytes([*last, 0]).into());
     }
     sum
+}
+
+/// The sum of two words with the carry added again.
+#[inline]
+fn add_around(a: u64, b: u64) -> u64 {
+    let (sum, carry) = a.overflowing_add(b);
+    // Cannot overflow: a sum that carried is at most 2⁶⁴ − 2.
+    sum.wrapping_add(carry.into())
 }
 
 /// Folds a native-order 64-bit sum to a big-endian word sum.
@@ -118,15 +149,15 @@ impl Sum {
 /// high half of a word.
 #[inline]
 pub fn ones_complement_sum(bytes: &[u8], init: Sum) -> Sum {
-    let (rounds, tail) = bytes.as_chunks::<ROUND>();
-    let mut sum = sum_tail(tail);
-    if !rounds.is_empty() {
-        let mut lanes = [0u64; ROUND / 4];
-        for round in rounds {
-            sum_round(round, &mut lanes);
-        }
-        sum += lanes.iter().sum::<u64>();
+    if bytes.len() < VECTOR_SUM {
+        return init.join(fold_native(sum_words(bytes)));
     }
+    let (rounds, tail) = bytes.as_chunks::<ROUND>();
+    let sum = rounds
+        .chunks(MAX_ROUNDS)
+        .fold(sum_words(tail), |sum, rounds| {
+            add_around(sum, sum_rounds(rounds))
+        });
     init.join(fold_native(sum))
 }
 

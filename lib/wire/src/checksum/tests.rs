@@ -97,9 +97,19 @@ fn rfc_1071_example() {
 
 #[test]
 fn no_overflow_on_the_longest_input() {
-    let bytes = vec![0xff; 1 << 20];
-    let sum = ones_complement_sum(&bytes, Sum(u32::MAX));
-    assert_eq!(sum.fold(), 0xffff);
+    let len = (MAX_ROUNDS + 3) * ROUND + 5;
+    let patterns: [fn(usize) -> u8; 3] = [
+        |_| 0xff,
+        |at| if at % 4 < 2 { 0xff } else { 0 },
+        |at| if at % 1000 == 0 { 0xfe } else { 0xff },
+    ];
+    for pattern in patterns {
+        let bytes: Vec<u8> = (0..len).map(pattern).collect();
+        let sum = ones_complement_sum(&bytes, Sum::ZERO);
+        assert_eq!(sum.fold(), naive(&bytes));
+        let sum = ones_complement_sum(&bytes[1..], Sum(u32::MAX));
+        assert_eq!(sum.fold(), naive(&bytes[1..]));
+    }
 }
 
 #[test]
