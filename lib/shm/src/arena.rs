@@ -301,6 +301,19 @@ impl Arena {
         ByteRing::new(base, len).read_sum(self, pos, dst)
     }
 
+    /// Starts fetching what is to be read first of `count` bytes from position `pos` of the ring of
+    /// `len` bytes at `base`.
+    #[inline]
+    pub fn prefetch_ring(&self, base: ShmOffset, len: u32, pos: u32, count: u32) {
+        ByteRing::new(base, len).prefetch(self, pos, count);
+    }
+
+    /// Like [`Arena::prefetch_ring`], for writing.
+    #[inline]
+    pub fn prefetch_ring_write(&self, base: ShmOffset, len: u32, pos: u32, count: u32) {
+        ByteRing::new(base, len).prefetch_write(self, pos, count);
+    }
+
     /// Starts fetching the cache line at `at`; does nothing outside the arena.
     #[inline]
     pub fn prefetch(&self, at: ShmOffset) {

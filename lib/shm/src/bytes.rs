@@ -1,6 +1,15 @@
 //! Circular byte buffers: a connection's receive and transmit data.
 
-use crate::arena::{Arena, OutOfBounds, ShmOffset};
+use crate::arena::{Arena, OutOfBounds, ShmOffset, prefetch, prefetch_write};
+use crate::copy;
+
+/// Bytes in a cache line.
+const CACHE_LINE: u32 = 64;
+
+/// Bytes that are fetched of a long stretch. They show the processor where it leads, and it
+/// fetches the rest into the next level's cache by itself: more lines at a time than can be on
+/// their way to the first level, which is what limits fetches that are asked for.
+const FETCHED: u32 = 10 * CACHE_LINE;
 
 /// A ring of `len` bytes at a place in an [`Arena`]. Positions and fill levels
 /// belong to the connection, not to the ring.
@@ -55,26 +64,46 @@ impl ByteRing {
     #[inline]
     pub fn write(&self, arena: &Arena, pos: u32, src: &[u8]) -> Result<(), OutOfBounds> {
         let first = self.split(pos, src.len()).ok_or(OutOfBounds)?;
+        if first == src.len() {
+            return arena.write(self.place(pos)?, src);
+        }
+        self.write_around(arena, pos, src, first)
+    }
+
+    #[cold]
+    fn write_around(
+        &self,
+        arena: &Arena,
+        pos: u32,
+        src: &[u8],
+        first: usize,
+    ) -> Result<(), OutOfBounds> {
         let (head, tail) = src.split_at_checked(first).ok_or(OutOfBounds)?;
         arena.write(self.place(pos)?, head)?;
-        if tail.is_empty() {
-            Ok(())
-        } else {
-            arena.write(self.base, tail)
-        }
+        arena.write(self.base, tail)
     }
 
     /// Copies from `pos` into `dst`, going round at the end.
     #[inline]
     pub fn read(&self, arena: &Arena, pos: u32, dst: &mut [u8]) -> Result<(), OutOfBounds> {
         let first = self.split(pos, dst.len()).ok_or(OutOfBounds)?;
+        if first == dst.len() {
+            return arena.read(self.place(pos)?, dst);
+        }
+        self.read_around(arena, pos, dst, first)
+    }
+
+    #[cold]
+    fn read_around(
+        &self,
+        arena: &Arena,
+        pos: u32,
+        dst: &mut [u8],
+        first: usize,
+    ) -> Result<(), OutOfBounds> {
         let (head, tail) = dst.split_at_mut_checked(first).ok_or(OutOfBounds)?;
         arena.read(self.place(pos)?, head)?;
-        if tail.is_empty() {
-            Ok(())
-        } else {
-            arena.read(self.base, tail)
-        }
+        arena.read(self.base, tail)
     }
 
     /// Like [`ByteRing::read`], with the sum that [`Arena::read_ring_sum`] tells of.
@@ -84,22 +113,77 @@ impl ByteRing {
         if first == dst.len() {
             return arena.read_sum(self.place(pos)?, dst);
         }
-        self.read(arena, pos, dst)?;
-        // Nearly never: the second piece may begin in the middle of a word.
-        let mut sum = 0u128;
-        for chunk in dst.chunks(8) {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(chunk) {
-                *to = *from;
-            }
-            sum += u128::from(u64::from_ne_bytes(word));
+        self.read_sum_around(arena, pos, dst, first)
+    }
+
+    #[cold]
+    fn read_sum_around(
+        &self,
+        arena: &Arena,
+        pos: u32,
+        dst: &mut [u8],
+        first: usize,
+    ) -> Result<u64, OutOfBounds> {
+        let (head, tail) = dst.split_at_mut_checked(first).ok_or(OutOfBounds)?;
+        let sum = arena.read_sum(self.place(pos)?, head)?;
+        let rest = arena.read_sum(self.base, tail)?;
+        // The second piece may begin in the middle of a word: modulo 2⁶⁴ − 1, its sum as if it did
+        // is its sum turned by as many bytes (RFC 1071 §2 (B)).
+        let turn = (first % 8) as u32 * 8;
+        let rest = if cfg!(target_endian = "little") {
+            rest.rotate_left(turn)
+        } else {
+            rest.rotate_right(turn)
+        };
+        Ok(copy::add_around(sum, rest))
+    }
+
+    /// Starts fetching what is to be read first of `count` bytes from `pos`.
+    #[inline]
+    pub fn prefetch(&self, arena: &Arena, pos: u32, count: u32) {
+        self.fetch(arena, pos, count, prefetch);
+    }
+
+    /// Like [`ByteRing::prefetch`], for writing.
+    #[inline]
+    pub fn prefetch_write(&self, arena: &Arena, pos: u32, count: u32) {
+        self.fetch(arena, pos, count, prefetch_write);
+    }
+
+    #[inline]
+    fn fetch(&self, arena: &Arena, pos: u32, count: u32, fetch: impl Fn(*const u8)) {
+        if count > CACHE_LINE {
+            self.fetch_lines(arena, pos, count, fetch);
+        } else if count > 0
+            && let Ok(place) = arena.as_ptr(self.base + u64::from(pos), 0)
+        {
+            fetch(place.as_ptr());
         }
-        let folded = (sum & u128::from(u64::MAX)) + (sum >> 64);
-        Ok((folded as u64).wrapping_add((folded >> 64) as u64))
+    }
+
+    fn fetch_lines(&self, arena: &Arena, pos: u32, count: u32, fetch: impl Fn(*const u8)) {
+        let count = count.min(FETCHED);
+        let first = count.min(self.len.saturating_sub(pos));
+        fetch_piece(arena, self.base + u64::from(pos), first, &fetch);
+        if first < count {
+            fetch_piece(arena, self.base, count - first, &fetch);
+        }
     }
 
     fn place(&self, pos: u32) -> Result<ShmOffset, OutOfBounds> {
         self.base.checked_add(pos.into()).ok_or(OutOfBounds)
+    }
+}
+
+/// Starts fetching the lines in which `count` bytes from `at` lie.
+#[inline]
+fn fetch_piece(arena: &Arena, at: ShmOffset, count: u32, fetch: &impl Fn(*const u8)) {
+    let within = (at.0 % u64::from(CACHE_LINE)) as usize;
+    if let Ok(place) = arena.as_ptr(at, count.into()) {
+        let line = place.as_ptr().wrapping_sub(within);
+        for distance in (0..within + count as usize).step_by(CACHE_LINE as usize) {
+            fetch(line.wrapping_add(distance));
+        }
     }
 }
 

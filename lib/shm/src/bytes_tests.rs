@@ -1,4 +1,5 @@
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -49,6 +50,22 @@ proptest! {
         });
         prop_assert_eq!(u128::from(sum) % 0xffff, expected % 0xffff);
         prop_assert_eq!(ring.read_sum(&arena, len, &mut [0]), Err(OutOfBounds));
+    }
+
+    /// What is fetched is where the first bytes lie, also at the ring's end, and nothing else.
+    #[test]
+    fn fetches_the_lines_of_the_first_bytes(len in 1u32..3000, base in 0u64..500, pos in 0u32..3000, count in 0u32..3000) {
+        let arena = arena();
+        let ring = ByteRing::new(ShmOffset(base), len);
+        let (pos, count) = (pos % len, count.min(len));
+        let fetched = RefCell::new(BTreeSet::new());
+        let line_of = |place: *const u8| arena.offset_of(place).unwrap().0 / 64;
+        ring.fetch(&arena, pos, count, |place| {
+            fetched.borrow_mut().insert(line_of(place));
+        });
+        let bytes = if count <= CACHE_LINE { count.min(1) } else { count.min(FETCHED) };
+        let lines = (0..bytes).map(|at| (base + u64::from((pos + at) % len)) / 64);
+        prop_assert_eq!(fetched.into_inner(), lines.collect::<BTreeSet<_>>());
     }
 
     /// A ring with fill levels kept outside behaves like a bounded queue and

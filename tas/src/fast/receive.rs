@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use tas_shm::{OwnerToken, ShmOffset};
-use tas_wire::{FlowTuple, Packet, PlainSegment, SackBlocks, TcpPacket, Verify};
+use tas_wire::{FlowTuple, Packet, ParseError, PlainSegment, SackBlocks, TcpPacket, Verify};
 
 use super::counters::CoreCounters;
 use super::slot::{FlowSlot, Owner};
@@ -33,6 +33,16 @@ pub(super) enum Trust {
     Verified,
 }
 
+/// What is known of a segment's TCP checksum.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TcpChecksum {
+    /// It is right.
+    Right,
+    /// It is looked at when the segment's turn comes, just before the data is copied: those of a
+    /// burst do not stay in the nearest cache from one loop to the next.
+    Open,
+}
+
 /// A segment of a burst on its way to its flow.
 #[derive(Clone, Copy)]
 struct Arrival {
@@ -43,6 +53,7 @@ struct Arrival {
     frame: u16,
     /// Where the data begins in the frame.
     payload_at: u16,
+    checksum: TcpChecksum,
     /// The flow that its hash names.
     flow: Option<FlowId>,
 }
@@ -67,6 +78,7 @@ impl Arrivals {
             hash: 0,
             frame: 0,
             payload_at: 0,
+            checksum: TcpChecksum::Open,
             flow: None,
         };
         Arrivals {
@@ -88,7 +100,8 @@ impl Arrival {
     /// Field by field: a structure put together elsewhere and moved here would wait for every
     /// store before it, those to the applications' memory included.
     #[inline(always)]
-    fn set_plain(&mut self, plain: &PlainSegment) {
+    fn set_plain(&mut self, plain: &PlainSegment, checksum: TcpChecksum) {
+        self.checksum = checksum;
         let segment = &mut self.segment;
         segment.seq = plain.seq;
         segment.ack = plain.ack;
@@ -105,6 +118,7 @@ impl Arrival {
 
     #[cold]
     fn set(&mut self, packet: &TcpPacket<'_>, frame: &[u8]) {
+        self.checksum = TcpChecksum::Right;
         self.segment = Segment::from(packet);
         self.tuple = packet.tuple();
         self.hash = self.tuple.hash();
@@ -236,9 +250,8 @@ impl<Q: NicQueue> Core<Q> {
                 }
             }
             let ring = ShmOffset(st.rx_base_sp & RX_BASE_MASK);
-            shared
-                .arena
-                .prefetch_write(ring + u64::from(st.rx_next_pos));
+            let (pos, len) = (st.rx_next_pos, arrival.segment.len);
+            shared.arena.prefetch_ring_write(ring, st.rx_len, pos, len);
         }
     }
 
@@ -250,6 +263,7 @@ impl<Q: NicQueue> Core<Q> {
             tuple,
             hash,
             payload_at,
+            checksum,
             flow,
             ..
         }) = self.arrivals.list.get(index)
@@ -257,6 +271,11 @@ impl<Q: NicQueue> Core<Q> {
             return true;
         };
         let segment = *segment;
+        let end = usize::from(payload_at) + segment.len as usize;
+        if checksum == TcpChecksum::Open && !PlainSegment::is_intact(frame, end) {
+            self.malformed(ParseError::BadTcpChecksum.index());
+            return true;
+        }
         let payload = frame.get(usize::from(payload_at)..).unwrap_or_default();
         let flow = match flow {
             Some(flow) if is_flow_of(&self.shared.flows, &mut self.token, flow, &tuple) => {
@@ -294,21 +313,28 @@ impl<Q: NicQueue> Core<Q> {
     /// Parses a frame. Frames other than TCP go to the slow path here, broken ones nowhere.
     #[inline]
     fn classify(&mut self, frame: &[u8], checksum: RxChecksum, index: u16) {
-        let verify = match checksum {
-            RxChecksum::Good => Verify::NONE,
-            RxChecksum::Tcp => Verify {
-                ip: true,
-                transport: false,
-            },
+        let (verify, tcp) = match checksum {
+            RxChecksum::Good => (Verify::NONE, TcpChecksum::Right),
+            RxChecksum::Tcp => (
+                Verify {
+                    ip: true,
+                    transport: false,
+                },
+                TcpChecksum::Right,
+            ),
             // A port that says "bad" is believed only after a look of our own: it may not
             // have understood the frame.
-            RxChecksum::Unknown | RxChecksum::Bad => Verify::ALL,
+            RxChecksum::Unknown | RxChecksum::Bad => (Verify::ALL, TcpChecksum::Open),
         };
-        match PlainSegment::parse(frame, verify) {
+        let first = Verify {
+            transport: false,
+            ..verify
+        };
+        match PlainSegment::parse(frame, first) {
             Some(plain) => {
                 self.shared.table.prefetch(plain.tuple.hash());
                 if let Some(arrival) = self.arrivals.place() {
-                    arrival.set_plain(&plain);
+                    arrival.set_plain(&plain, tcp);
                     arrival.frame = index;
                 }
             }

@@ -36,6 +36,20 @@ fn ecn(plan: &SegmentPlan) -> Ecn {
     if plan.ect { Ecn::Ect0 } else { Ecn::NotEct }
 }
 
+/// The header fields of a plan. Not kept while data is copied: the processor would move several
+/// of them at once, which have just been written one by one, and wait for all stores before.
+#[inline(always)]
+fn plain_fields(plan: &SegmentPlan) -> PlainFields {
+    PlainFields {
+        seq: plan.seq,
+        ack: plan.ack,
+        flags: plan.flags,
+        window: plan.window,
+        ecn: ecn(plan),
+        timestamps: plan.timestamps,
+    }
+}
+
 /// A core's frames on their way out.
 pub struct TxPath<Q: NicQueue> {
     batch: Frames<Q::Frame>,
@@ -134,15 +148,7 @@ impl<Q: NicQueue> TxPath<Q> {
         plan: &SegmentPlan,
         ring: TxRing,
     ) -> Option<usize> {
-        let fields = PlainFields {
-            seq: plan.seq,
-            ack: plan.ack,
-            flags: plan.flags,
-            window: plan.window,
-            ecn: ecn(plan),
-            timestamps: plan.timestamps,
-        };
-        let header = fields.header_len();
+        let header = plain_fields(plan).header_len();
         let len = plan.len as usize;
         if !frame.set_len(header + len) {
             return None;
@@ -166,7 +172,7 @@ impl<Q: NicQueue> TxPath<Q> {
             Checksums::Software => PlainChecksum::Data(sum),
         };
         template
-            .emit_plain(data, &fields, len, self.ip_id, mode)
+            .emit_plain(data, &plain_fields(plan), len, self.ip_id, mode)
             .ok()
     }
 

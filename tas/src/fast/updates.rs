@@ -17,10 +17,6 @@ const ENTRIES: usize = 32;
 /// Entries of one context that are taken at once before a flow is let go: a queue's worth, so
 /// that an application that posts without end holds nobody up.
 pub(super) const ENTRIES_MAX: usize = 1 << 16;
-/// Bytes in a cache line.
-const CACHE_LINE: u32 = 64;
-/// Bytes to be sent that are fetched before the flow's turn.
-const FETCH_AHEAD: u32 = 1536;
 /// How far an update's number may be ahead of its flow's.
 const AHEAD_MAX: u16 = 1024;
 /// Updates of one context that may wait for earlier ones. With so many, the context's queue is not
@@ -326,13 +322,13 @@ impl<Q: NicQueue> Core<Q> {
     }
 }
 
-/// Fetches the beginning of what is to be sent next; the processor then sees where this leads.
+/// Fetches the beginning of what is to be sent next.
 #[inline]
 fn fetch_data(arena: &Arena, st: &FlowSt) {
-    let within = st.tx_next_pos % CACHE_LINE;
-    let start = ShmOffset(st.tx_base) + u64::from(st.tx_next_pos - within);
-    let lines = (within + st.tx_avail.min(FETCH_AHEAD)).div_ceil(CACHE_LINE);
-    for line in 0..lines {
-        arena.prefetch(start + u64::from(line * CACHE_LINE));
-    }
+    arena.prefetch_ring(
+        ShmOffset(st.tx_base),
+        st.tx_len,
+        st.tx_next_pos,
+        st.tx_avail,
+    );
 }

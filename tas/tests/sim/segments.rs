@@ -131,6 +131,36 @@ fn an_ack_waits_for_the_second_segment() {
     assert!(acks[0].0.0 - sent.0 <= 10, "at once: {acks:?}");
 }
 
+/// RFC 9293 §3.1: a wrong checksum; RFC 1122 §4.2.2.7. Neither what such a segment carries nor what
+/// it acknowledges counts, and nobody answers.
+#[test]
+fn a_damaged_segment_changes_nothing() {
+    let mut talk = Talk::new(false);
+    talk.write(1);
+    talk.station.frames();
+    talk.acked = talk.theirs + 1000;
+    let (tcp, data) = (34, 54);
+    let port = tcp + 1;
+    let (seq, ack, flags, window) = (tcp + 7, tcp + 11, tcp + 13, tcp + 15);
+    let damaged = [port, seq, ack, flags, window, data, data + 500, data + 999];
+    for byte in damaged {
+        talk.send_damaged(byte);
+        assert_eq!(talk.acks(), [], "byte {byte}");
+    }
+    let dropped = talk.station.counted("bad_tcp_checksum");
+    assert_eq!(dropped, damaged.len() as u64);
+    assert_eq!(talk.station.app.receive(talk.conn, 2000), []);
+    let all_acknowledged =
+        |talk: &Talk| talk.station.app.conn(talk.conn).unwrap().all_acknowledged();
+    assert!(!all_acknowledged(&talk));
+    // As if they had never been.
+    talk.send(1);
+    talk.station.run(1000);
+    assert_eq!(talk.station.app.receive(talk.conn, 2000), [7; 1000]);
+    assert!(all_acknowledged(&talk));
+    assert_eq!(talk.station.heard_one().ack.since(talk.first), 1000);
+}
+
 #[test]
 fn an_answer_carries_the_ack() {
     let mut talk = Talk::new(false);

@@ -251,6 +251,22 @@ impl Talk {
         self.station.run(20);
     }
 
+    /// Sends the next full segment with a wrong bit in this byte of the frame.
+    pub fn send_damaged(&mut self, byte: usize) {
+        let fields = SegmentFields {
+            seq: self.next,
+            ack: self.acked,
+            flags: TcpFlags::ACK,
+            window: 60_000,
+            ..SegmentFields::default()
+        };
+        let service = &self.station.service;
+        let mut frame = service.forge(&self.tuple, &fields, &[7; MSS as usize]);
+        frame[byte] ^= 4;
+        self.station.inject(&frame);
+        self.station.run(20);
+    }
+
     /// Sends the full segment that begins at this number.
     pub fn send_at(&mut self, seq: SeqNum) {
         self.say(TcpFlags::EMPTY, seq, &[], &[7; MSS as usize]);

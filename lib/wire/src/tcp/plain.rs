@@ -109,12 +109,8 @@ impl PlainSegment {
             remote_port: be16(fixed, TCP),
             local_port: be16(fixed, TCP + 2),
         };
-        if verify.transport {
-            let pseudo = pseudo_sum(&tuple, end - TCP);
-            let segment = frame.get(TCP..end)?;
-            if !ones_complement_sum(segment, pseudo).is_intact() {
-                return None;
-            }
+        if verify.transport && !PlainSegment::is_intact(frame, end) {
+            return None;
         }
         Some(PlainSegment {
             tuple,
@@ -128,6 +124,18 @@ impl PlainSegment {
             payload_len: (end - payload_at) as u16,
         })
     }
+
+    /// Whether the TCP checksum is right of a plain segment that ends at `end` in its frame.
+    #[inline(always)]
+    pub fn is_intact(frame: &[u8], end: usize) -> bool {
+        match (frame.first_chunk::<OPTIONS>(), frame.get(TCP..end)) {
+            (Some(fixed), Some(segment)) => {
+                let pseudo = pseudo_sum(fixed, segment.len());
+                ones_complement_sum(segment, pseudo).is_intact()
+            }
+            _ => false,
+        }
+    }
 }
 
 #[inline(always)]
@@ -138,10 +146,10 @@ fn ip_header_sum(fixed: &[u8; OPTIONS]) -> Sum {
 }
 
 #[inline(always)]
-fn pseudo_sum(tuple: &FlowTuple, tcp_len: usize) -> Sum {
+fn pseudo_sum(fixed: &[u8; OPTIONS], tcp_len: usize) -> Sum {
     Sum::ZERO
-        .add_u32(tuple.remote_ip.to_bits())
-        .add_u32(tuple.local_ip.to_bits())
+        .add_u32(be32(fixed, IP + 12))
+        .add_u32(be32(fixed, IP + 16))
         .add_u32(u32::from(Protocol::TCP.0) << 16 | tcp_len as u32)
 }
 
