@@ -17,9 +17,20 @@ const BLIND_SLEEPS: [Micros; 2] = [Micros(100), Micros::from_millis(5)];
 const LONGEST_SLEEP: Micros = Micros::from_millis(100);
 /// Longest sleep while something waits for an application.
 const WAITING_SLEEP: Micros = Micros::from_millis(1);
+/// Time without work after which the core takes note of who has rung, or half its poll interval: who
+/// rang for what the core has found by polling has done so by then.
+const RINGS_COME: Micros = Micros(100);
 /// Others that have the CPU for so long do not only poll in turn with the core: what comes
 /// meanwhile waits for the CPU.
 const KEPT_AWAY: Micros = Micros(500);
+
+/// A time without work.
+struct Rest {
+    /// When it began, by the cycle counter.
+    since: u64,
+    /// Who had rung by then has been heard.
+    heard: bool,
+}
 
 impl<Q: NicQueue> Core<Q> {
     /// Runs until the slow path says to stop.
@@ -27,12 +38,12 @@ impl<Q: NicQueue> Core<Q> {
         rest::sleep_precisely();
         let clock = TscClock::global();
         self.look_for_groups();
-        // The time since which there has been nothing to do, by the cycle counter.
-        let mut idle_since: Option<u64> = None;
+        let mut rest: Option<Rest> = None;
         // When the turn before began, if it was one with something to do.
         let mut working_since: Option<u64> = None;
         let mut yielder = Yielder::new();
         let kept_away = KEPT_AWAY.0.saturating_mul(clock.cycles_per_us());
+        let rings_come = RINGS_COME.0.saturating_mul(clock.cycles_per_us());
         // Cycles for which others had the CPU since the turn before.
         let mut away = 0;
         while !self.stopping {
@@ -45,19 +56,32 @@ impl<Q: NicQueue> Core<Q> {
                     self.counters.kept_away_cycles.add(away);
                 }
                 away = 0;
-                idle_since = None;
+                rest = None;
                 working_since = Some(start);
                 continue;
             }
             let cycles = rdtsc();
-            let without_work = cycles.wrapping_sub(*idle_since.get_or_insert(cycles));
-            if self.poll_cycle() < without_work {
+            let Rest { since, heard } = rest.get_or_insert(Rest {
+                since: cycles,
+                heard: false,
+            });
+            let without_work = cycles.wrapping_sub(*since);
+            let interval = self.poll_cycle();
+            if interval < without_work {
                 if self.sleep(clock, Micros(without_work / clock.cycles_per_us())) {
-                    idle_since = None;
+                    rest = None;
                 }
-            } else {
-                away = yielder.idle();
+                away = 0;
+                continue;
             }
+            if !*heard && rings_come.min(interval / 2) < without_work {
+                *heard = true;
+                // Found only before the sleep, it would put that off by a whole interval.
+                if self.waker.event().drain() {
+                    *since = rdtsc();
+                }
+            }
+            away = yielder.idle();
         }
         self.nic.disarm();
         self.slow.flush();
@@ -107,7 +131,8 @@ impl<Q: NicQueue> Core<Q> {
         let woken = self.block(timeout, port_wakes);
         self.nic.disarm();
         self.waker.awake();
-        let rung = self.waker.event().drain();
+        // A bell beside a frame is heard later: the frame is not kept waiting for it.
+        let rung = woken != Woken::Port && self.waker.event().drain();
         let now = Micros(clock.now_us());
         let worked = port_wakes && self.check_alarm(now, now.since(Micros(before)), woken);
         rung || worked

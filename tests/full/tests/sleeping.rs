@@ -159,6 +159,37 @@ fn on_a_packet_socket() {
     tas.stop();
 }
 
+/// The application rings the core when it answers. The core finds the answer by polling, and the
+/// bell much later; it polls for one interval after the message all the same, not for two.
+#[test]
+fn a_message_keeps_the_core_awake_for_one_interval() {
+    const INTERVAL: f64 = 0.1;
+    const MESSAGES: f64 = 6.0;
+    let net = Net::with_linux(Side::Far);
+    let options = TasOptions::new().arg("--fp-poll-interval-tas=100000");
+    let mut tas = Tas::start(&net, Side::Near, &options);
+    let echo = echo_server(&net, Side::Near);
+    let pid = tas.program().pid();
+    thread::sleep(Duration::from_millis(700));
+    let before = cpu_seconds(pid);
+    let mut command = net.command(Side::Far, bench("testclient_linux"));
+    command
+        .args([Side::Near.ip(), PORT, "1", "-", "64"])
+        .env("TEST_DURATION", "20")
+        .env("TEST_MESSAGES", MESSAGES.to_string())
+        .env("TEST_PAUSE_US", "450000");
+    Program::start("testclient", command)
+        .finish(PATIENCE)
+        .success()
+        .says("errors=0");
+    let intervals = (cpu_seconds(pid) - before) / INTERVAL;
+    eprintln!("{intervals:.1} intervals for {MESSAGES} messages");
+    // One for each, and for the handshake.
+    assert!(intervals < MESSAGES * 1.5 + 1.0, "{intervals}");
+    echo.kill();
+    tas.stop();
+}
+
 #[test]
 fn on_a_tap_interface() {
     let net = Net::new();
