@@ -16,6 +16,14 @@ const ALONE: u64 = 2048;
 /// wakes up on this CPU waits for at most, for less than 1 % of the time spent
 /// without work.
 const LONGEST_PAUSE: u64 = 1 << 17;
+/// A yield that takes more cycles than this went to somebody who does not yield: the kernel took the
+/// CPU back from him when its clock ticked, or he had to wait for something.
+const LONG: u64 = 1 << 20;
+/// Cycles for which a long yield is remembered.
+const MEMORY: u64 = 1 << 32;
+/// Cycles after a sleep in which somebody who does not yield gets nothing. Whoever was woken as an
+/// effect of this wake-up answers within this time, if not on this CPU.
+const GRACE: u64 = 1 << 19;
 /// Pauses grow by this and by a quarter, so that a yield comes late by a
 /// quarter of the time that was spent waiting, at most.
 const PAUSE_STEP: u64 = 512;
@@ -27,12 +35,21 @@ pub struct Yielder {
     last: u64,
     /// Cycles before the next; 0: somebody used the last.
     pause: u64,
+    /// The end of the last long one, if there was any.
+    long: Option<u64>,
+    /// The end of the last sleep.
+    woken: u64,
 }
 
 impl Yielder {
     /// For a thread that does not know yet whether others need its CPU.
     pub const fn new() -> Yielder {
-        Yielder { last: 0, pause: 0 }
+        Yielder {
+            last: 0,
+            pause: 0,
+            long: None,
+            woken: 0,
+        }
     }
 
     /// To be called when a poll found nothing. Lets others run if any seem to
@@ -48,9 +65,23 @@ impl Yielder {
         self.yielded(now, rdtsc())
     }
 
+    /// To be called after a sleep.
+    pub fn woken(&mut self) {
+        self.woken = rdtsc();
+    }
+
     #[inline]
     fn due(&self, now: u64) -> bool {
-        now.wrapping_sub(self.last) >= self.pause
+        now.wrapping_sub(self.last) >= self.pause && !self.is_grudging(now)
+    }
+
+    /// Has just woken up, on a CPU that a yield might lose for long.
+    #[inline]
+    fn is_grudging(&self, now: u64) -> bool {
+        now.wrapping_sub(self.woken) < GRACE
+            && self
+                .long
+                .is_some_and(|long| now.wrapping_sub(long) < MEMORY)
     }
 
     fn yielded(&mut self, began: u64, ended: u64) -> u64 {
@@ -61,6 +92,9 @@ impl Yielder {
             return 0;
         }
         self.pause = 0;
+        if took > LONG {
+            self.long = Some(ended);
+        }
         took
     }
 }
@@ -105,6 +139,24 @@ mod tests {
         poll(&mut yielder, &mut now, LONGEST_PAUSE * 10, 500);
         let yields = poll(&mut yielder, &mut now, LONGEST_PAUSE + 10 * 3050, 3000);
         assert!(yields >= 10, "{yields}");
+    }
+
+    #[test]
+    fn one_that_has_slept_grudges_a_yield_to_who_does_not_give_back() {
+        for (cost, grudged) in [(3000, false), (LONG + 1, true)] {
+            let (mut yielder, mut now) = (Yielder::new(), MEMORY);
+            poll(&mut yielder, &mut now, 100, cost);
+            // Not without a sleep.
+            assert!(yielder.due(now));
+            yielder.woken = now;
+            assert_eq!(yielder.due(now), !grudged);
+            assert_eq!(yielder.due(now + GRACE - 1), !grudged);
+            assert!(yielder.due(now + GRACE));
+            // Who was there may be gone.
+            now += MEMORY;
+            yielder.woken = now;
+            assert!(yielder.due(now));
+        }
     }
 
     #[test]

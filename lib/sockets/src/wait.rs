@@ -287,7 +287,7 @@ impl Wait {
         }
         let most = homes.iter().filter_map(|home| engine::longest_sleep(*home));
         let left = self.until.left().into_iter().chain(most).min();
-        let slept = signals::sleep(&mut all, left);
+        let slept = tas_ll::wait::asleep(|| signals::sleep(&mut all, left));
         for home in homes {
             engine::wake_up(*home);
         }

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 
 use tas_abi::ll::FlextcpContext;
-use tas_shm::Yielder;
+use tas_shm::{Slices, Yielder};
 
 use crate::error::{Error, Result};
 use crate::ffi::{seams, sys};
@@ -71,6 +71,22 @@ pub fn let_others_run() {
         yielder.idle();
         cell.set(yielder);
     });
+}
+
+/// Sleeps by a call that blocks. A CPU that others are using meanwhile is this thread's again at
+/// once when it wakes up, and stays so until an answer may have come.
+pub fn asleep<R>(block: impl FnOnce() -> R) -> R {
+    let mut slices = Slices::new();
+    slices.shorten();
+    let result = block();
+    // Now and not later: whoever the program starts would inherit them.
+    slices.restore();
+    let _ = YIELDER.try_with(|cell| {
+        let mut yielder = cell.get();
+        yielder.woken();
+        cell.set(yielder);
+    });
+    result
 }
 
 /// Wakes `core` unless it was woken so recently that it must still be polling.
@@ -140,7 +156,7 @@ pub fn restart(ctx: &mut FlextcpContext) {
 /// service is gone or goes.
 pub fn wait(ctx: &mut FlextcpContext, timeout_ms: i32) -> Result<()> {
     begin(ctx)?;
-    let woken = sys::wait_readable(ctx.evfd, service::socket(), timeout_ms)
+    let woken = asleep(|| sys::wait_readable(ctx.evfd, service::socket(), timeout_ms))
         .map_err(|error| Error::io("cannot wait", &error))?;
     if woken.hangup {
         service::lost();

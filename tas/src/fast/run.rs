@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tas_shm::{TscClock, Yielder, rdtsc};
+use tas_shm::{Slices, TscClock, Yielder, rdtsc};
 
 use super::Core;
 use super::alarm::{Fault, PortAlarm, Woken};
@@ -42,6 +42,7 @@ impl<Q: NicQueue> Core<Q> {
         // When the turn before began, if it was one with something to do.
         let mut working_since: Option<u64> = None;
         let mut yielder = Yielder::new();
+        let mut slices = Slices::new();
         let kept_away = KEPT_AWAY.0.saturating_mul(clock.cycles_per_us());
         let rings_come = RINGS_COME.0.saturating_mul(clock.cycles_per_us());
         // Cycles for which others had the CPU since the turn before.
@@ -68,12 +69,15 @@ impl<Q: NicQueue> Core<Q> {
             let without_work = cycles.wrapping_sub(*since);
             let interval = self.poll_cycle();
             if interval < without_work {
+                slices.shorten();
                 if self.sleep(clock, Micros(without_work / clock.cycles_per_us())) {
                     rest = None;
                 }
+                yielder.woken();
                 away = 0;
                 continue;
             }
+            slices.restore();
             if !*heard && rings_come.min(interval / 2) < without_work {
                 *heard = true;
                 // Found only before the sleep, it would put that off by a whole interval.

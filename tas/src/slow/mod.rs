@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 use tas_shm::sigbus::SigbusGuard;
-use tas_shm::{Placed, SleepSign, TscClock, Waker, Yielder};
+use tas_shm::{Placed, SleepSign, Slices, TscClock, Waker, Yielder};
 
 pub use access::Access;
 pub use apps::{Apps, Arrival, Door, JoiningId, ListenError, Listeners, Offer};
@@ -159,6 +159,7 @@ impl SlowPath {
         let mut idle_since: Option<Micros> = None;
         let mut looked = self.now;
         let mut yielder = Yielder::new();
+        let mut slices = Slices::new();
         while !self.stopping {
             let worked = self.turn()?;
             if self.now.since(looked) >= LOOK_INTERVAL {
@@ -171,14 +172,20 @@ impl SlowPath {
             }
             if self.control.backlogged() {
                 idle_since = None;
+                slices.restore();
                 yielder.idle();
                 continue;
             }
             let idle = self.now.since(*idle_since.get_or_insert(self.now));
             if idle < self.patience() || self.until_deadline() < SHORTEST_SLEEP {
+                slices.restore();
                 yielder.idle();
-            } else if self.sleep(idle)? {
-                idle_since = None;
+            } else {
+                slices.shorten();
+                if self.sleep(idle)? {
+                    idle_since = None;
+                }
+                yielder.woken();
             }
         }
         Ok(())

@@ -21,6 +21,6 @@ pub use net::{Behind, Net, Side};
 pub use path::{Line, Path};
 pub use program::{Finished, Program};
 pub use repository::{bench, product, scaled};
-pub use rest::{Watchdog, cpu_seconds, main_thread_cpu_seconds, use_one_cpu};
+pub use rest::{Watchdog, cpu_seconds, main_thread_cpu_seconds, slices, use_one_cpu};
 pub use tas::{Memory, PORT, Tas, TasOptions};
 pub use world::{Stack, World};

@@ -49,6 +49,32 @@ fn used(stat: &str) -> f64 {
     sum as f64 / clock_ticks_per_second() as f64
 }
 
+/// Nanoseconds of the slices of the CPU that a process's threads get, with their names; nothing where
+/// the kernel has no slices that a thread can choose, as before Linux 6.12.
+///
+/// # Panics
+/// When there is no such process.
+pub fn slices(pid: u32) -> Vec<(String, u64)> {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|n| n.parse::<u32>().ok());
+    if (numbers.next(), numbers.next()) < (Some(6), Some(12)) {
+        eprintln!("Linux {release} has no slices of a thread's own");
+        return Vec::new();
+    }
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+    let threads = tasks.flatten().filter_map(|thread| {
+        let name = fs::read_to_string(thread.path().join("comm")).ok()?;
+        let state = fs::read_to_string(thread.path().join("sched")).ok()?;
+        let slice = state.lines().find(|line| line.starts_with("se.slice"))?;
+        let slice = slice.rsplit(' ').next()?.parse().ok()?;
+        Some((name.trim().to_owned(), slice))
+    });
+    threads.collect()
+}
+
 /// A thread that sleeps a little over and over, where the thread runs that
 /// starts it. If its sleeps are long, then not for want of a wake-up.
 pub struct Watchdog {

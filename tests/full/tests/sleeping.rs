@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tas_full_tests::{
     Finished, Net, PORT, Program, Side, Stack, Tas, TasOptions, Watchdog, World, bench,
-    cpu_seconds, main_thread_cpu_seconds, use_one_cpu,
+    cpu_seconds, main_thread_cpu_seconds, slices, use_one_cpu,
 };
 
 /// How long a resting program is measured.
@@ -187,6 +187,41 @@ fn a_message_keeps_the_core_awake_for_one_interval() {
     // One for each, and for the handshake.
     assert!(intervals < MESSAGES * 1.5 + 1.0, "{intervals}");
     echo.kill();
+    tas.stop();
+}
+
+/// Slices of the threads that do the work: the service's, or an application's.
+fn working_slices(pid: u32, name: &str) -> Vec<u64> {
+    let mut slices = slices(pid);
+    slices.retain(|(thread, _)| thread.starts_with(name));
+    slices.into_iter().map(|(_, slice)| slice).collect()
+}
+
+/// Others' slices are longer, so that who is woken need not wait for their end; who polls has the
+/// same as others, so that a yield means something.
+#[test]
+fn short_slices_are_for_sleepers() {
+    const SHORT: u64 = 100_000;
+    let net = Net::new();
+    let mut tas = Tas::start(&net, Side::Near, &TasOptions::new());
+    let echo = echo_server(&net, Side::Near);
+    thread::sleep(Duration::from_millis(700));
+    let service = tas.program().pid();
+    for (pid, name) in [(service, "tas"), (service, "rte-worker"), (echo.pid(), "")] {
+        let slices = working_slices(pid, name);
+        eprintln!("{name}: {slices:?}");
+        let threads = slices.len();
+        assert!(
+            threads == 0 || slices.contains(&SHORT),
+            "{name}: {slices:?}"
+        );
+    }
+    echo.kill();
+    tas.stop();
+
+    let mut tas = Tas::start(&net, Side::Near, &TasOptions::new().arg("--fp-no-ints"));
+    let slices = working_slices(tas.program().pid(), "rte-worker");
+    assert!(slices.iter().all(|slice| *slice > SHORT), "{slices:?}");
     tas.stop();
 }
 
