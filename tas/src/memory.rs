@@ -20,6 +20,7 @@ use crate::config::{Config, POLL_FOREVER};
 use crate::fast::Flows;
 use crate::flowtable::FlowTable;
 use crate::nic::PortInfo;
+use crate::slow::FLOWS_AT_START;
 
 const SHM_DIR: &str = "/dev/shm";
 const HUGE_DIR: &str = "/dev/hugepages";
@@ -204,6 +205,8 @@ impl Memory {
         let flowht = std::mem::offset_of!(PlMem, flowht) as u64;
         let table = SharedTable::map_table(&internal, flowht, FLEXNIC_PL_FLOWHT_ENTRIES as u32)
             .map_err(io_error("cannot map the flow table"))?;
+        flows.take_memory(0..FLOWS_AT_START);
+        table.take_memory();
 
         let arena = Arena::reserve(plan.total()).map_err(io_error("cannot reserve addresses"))?;
         let legacy_file = match plan.legacy_len {

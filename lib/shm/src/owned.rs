@@ -7,6 +7,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::mem::needs_drop;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -195,6 +196,16 @@ impl<A, B> FlowSlots<A, B> {
         self.owners.count
     }
 
+    /// Takes memory for some flows, so that who touches them first does not wait until the kernel
+    /// has cleared it, of huge pages as a whole. Only a hint.
+    pub fn take_memory(&self, flows: Range<u32>) {
+        let [from, to] = [flows.start, flows.end].map(|idx| idx.min(self.count()));
+        let owner = |idx: u32| self.owners.words.as_ptr().wrapping_add(idx as usize).cast();
+        populate(self.shared.address(from)..self.shared.address(to));
+        populate(self.private.address(from)..self.private.address(to));
+        populate(owner(from)..owner(to));
+    }
+
     /// Borrows a flow; `None` if there is no such flow or it belongs to
     /// another owner.
     #[inline]
@@ -258,6 +269,16 @@ impl<A, B> FlowSlots<A, B> {
                 prefetch(private.wrapping_add(line * LINE));
             }
         }
+    }
+}
+
+/// Makes the kernel give memory for the pages of these bytes, which are mapped and writable.
+fn populate(bytes: Range<*const u8>) {
+    let from = bytes.start.map_addr(|at| at & !(PAGE as usize - 1));
+    let len = bytes.end.addr().saturating_sub(from.addr());
+    if len > 0 {
+        // SAFETY: whole pages of a mapping, whose content stays what it is.
+        unsafe { libc::madvise(from.cast_mut().cast(), len, libc::MADV_POPULATE_WRITE) };
     }
 }
 
@@ -361,6 +382,12 @@ impl SharedTable {
     /// How many words there are.
     pub fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Takes memory for all words, as [`FlowSlots::take_memory`].
+    pub fn take_memory(&self) {
+        let words = self.words.as_ptr().cast_const();
+        populate(words.cast()..words.wrapping_add(self.count as usize).cast());
     }
 
     #[inline]

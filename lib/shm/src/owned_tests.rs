@@ -148,3 +148,45 @@ fn threads_pass_a_flow_around() {
     });
     assert_eq!(flows.owner(1), Some(OwnerId(0)));
 }
+
+/// Page faults of this thread that took memory or entered it into the page tables.
+fn faults() -> i64 {
+    // SAFETY: zeros are a valid value, into a live place of which the kernel writes.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage), 0);
+        usage
+    };
+    usage.ru_minflt
+}
+
+#[test]
+fn flows_that_have_memory_are_touched_without_a_fault() {
+    const FLOWS: u32 = 4096;
+    let flows = flows();
+    let mut token = flows.tokens(1).remove(0);
+    let mut touch = |some: Range<u32>| {
+        let before = faults();
+        for idx in some {
+            let (public, private) = flows.get(&mut token, idx).unwrap();
+            public.0[0] = 1;
+            private.count = 1;
+        }
+        faults() - before
+    };
+    assert!(touch(2 * FLOWS..3 * FLOWS) > 0);
+    flows.take_memory(0..FLOWS);
+    flows.take_memory(100..100);
+    flows.take_memory(131_000..u32::MAX);
+    assert_eq!(touch(0..FLOWS), 0);
+    assert_eq!(touch(131_000..131_072), 0);
+}
+
+#[test]
+fn a_table_that_has_memory_is_read_without_a_fault() {
+    let table = SharedTable::map_table(&mapping(), 0, 100_000).unwrap();
+    table.take_memory();
+    let before = faults();
+    let sum: u64 = (0..table.count()).map(|idx| table.load(idx)).sum();
+    assert_eq!((sum, faults() - before), (0, 0));
+}

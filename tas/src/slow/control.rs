@@ -11,7 +11,7 @@ use tas_shm::{EventFd, Mapping, OwnerToken, ShmOffset};
 
 use super::complaints::Complaints;
 use super::contexts::Contexts;
-use super::effects::{CoreLink, Effects, TenantRegions};
+use super::effects::{CoreLink, Effects, FlowMemory, TenantRegions};
 use super::regions::{RegionId, Regions};
 use super::scale::Scaler;
 use super::tcp::{self, Counts, Inheritance, TcpControl};
@@ -83,6 +83,7 @@ impl Control {
                 regions: parts.regions,
                 tenants: TenantRegions::default(),
                 flows: parts.flows,
+                flow_memory: FlowMemory::default(),
                 token: parts.token,
                 table: parts.table,
                 steering: parts.steering,

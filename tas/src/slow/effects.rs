@@ -1,6 +1,7 @@
 //! What the slow path acts on: the cores, the contexts, the regions, the flow table.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use tas_abi::appif::AppinMsg;
@@ -153,6 +154,8 @@ pub struct Effects {
     pub tenants: TenantRegions,
     /// The flow states.
     pub flows: Arc<Flows>,
+    /// Their memory.
+    pub flow_memory: FlowMemory,
     /// The slow path's right to flow states.
     pub token: OwnerToken,
     /// The lookup table.
@@ -161,6 +164,40 @@ pub struct Effects {
     pub steering: Arc<Steering>,
     /// What is logged about applications.
     pub complaints: Complaints,
+}
+
+/// Flows for which the service takes memory at its start.
+pub const FLOWS_AT_START: u32 = 4096;
+/// How many free ones have memory at least.
+const FLOWS_AHEAD: u32 = 1024;
+
+/// Memory of the flow states, taken here and not by the cores that touch them first: clearing a
+/// huge page would keep a core from all its other flows.
+pub struct FlowMemory {
+    /// Flows below this have it.
+    taken: u32,
+}
+
+impl Default for FlowMemory {
+    fn default() -> FlowMemory {
+        FlowMemory {
+            taken: FLOWS_AT_START,
+        }
+    }
+}
+
+impl FlowMemory {
+    /// Which flows to take memory for before `flow` is used. Numbers that were never used follow
+    /// each other.
+    fn before(&mut self, flow: FlowId) -> Option<Range<u32>> {
+        let needed = flow.0.saturating_add(FLOWS_AHEAD);
+        if needed < self.taken {
+            return None;
+        }
+        let first = self.taken;
+        self.taken = needed.saturating_add(FLOWS_AT_START);
+        Some(first..self.taken)
+    }
 }
 
 impl World for Effects {
@@ -183,6 +220,9 @@ impl World for Effects {
     }
 
     fn pass_slot(&mut self, flow: FlowId, core: CoreId) {
+        if let Some(flows) = self.flow_memory.before(flow) {
+            self.flows.take_memory(flows);
+        }
         if let Some(core) = self.cores.get(usize::from(core.0)) {
             self.flows.transfer(&mut self.token, flow.0, core.owner);
         }

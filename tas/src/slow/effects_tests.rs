@@ -64,3 +64,22 @@ fn frames_do_not_pile_up() {
     assert!(matches!(core.pop(), Ok(ToFast::Shutdown)));
     assert!(core.pop().is_err());
 }
+
+#[test]
+fn flows_have_memory_before_they_are_used() {
+    let mut memory = FlowMemory::default();
+    let mut taken = FLOWS_AT_START;
+    let mut times = 0;
+    for flow in 0..100_000 {
+        if let Some(flows) = memory.before(FlowId(flow)) {
+            assert_eq!(flows.start, taken, "none is left out");
+            taken = flows.end;
+            times += 1;
+        }
+        assert!(flow + FLOWS_AHEAD <= taken, "{flow}");
+        // Numbers come back, too.
+        assert_eq!(memory.before(FlowId(flow / 2)), None);
+    }
+    assert!(times < 30, "{times}");
+    assert!(memory.before(FlowId(u32::MAX)).is_some());
+}

@@ -31,7 +31,7 @@ use tas_shm::{Placed, SleepSign, Slices, TscClock, Waker, Yielder};
 pub use access::Access;
 pub use apps::{Apps, Arrival, Door, JoiningId, ListenError, Listeners, Offer};
 pub use control::{Control, ControlParts};
-pub use effects::CoreLink;
+pub use effects::{CoreLink, FLOWS_AT_START};
 pub use regions::Regions;
 pub use scale::{Scaler, ScalerParts};
 pub use stats::Statistics;
