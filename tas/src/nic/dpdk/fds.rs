@@ -22,6 +22,8 @@ pub(super) enum FdKind {
     Tap,
     /// An eventfd: stays readable until it is read.
     Event,
+    /// A device of the kernel's UIO: the same.
+    Uio,
     /// Anything else.
     Other,
 }
@@ -76,8 +78,17 @@ pub(super) fn kind(fd: RawFd) -> FdKind {
         _ => {}
     }
     match fs::read_link(format!("/proc/self/fd/{fd}")) {
-        Ok(target) if target.as_os_str() == "/dev/net/tun" => FdKind::Tap,
-        Ok(target) if target.as_os_str() == "anon_inode:[eventfd]" => FdKind::Event,
+        Ok(target) => kind_of_file(&target.to_string_lossy()),
+        Err(_) => FdKind::Other,
+    }
+}
+
+/// By what /proc says that a descriptor is of.
+fn kind_of_file(target: &str) -> FdKind {
+    match target {
+        "/dev/net/tun" => FdKind::Tap,
+        "anon_inode:[eventfd]" => FdKind::Event,
+        _ if target.starts_with("/dev/uio") => FdKind::Uio,
         _ => FdKind::Other,
     }
 }
@@ -99,20 +110,63 @@ fn socket_domain(fd: RawFd) -> Option<c_int> {
     (ret == 0).then_some(domain)
 }
 
-/// Empties an eventfd. It must be non-blocking or readable.
-pub(super) fn drain_event(fd: RawFd) {
-    let mut value = 0u64;
-    // SAFETY: the buffer is the 8 bytes of a live variable. That nothing was
-    // there to read is as good as having read it.
-    let _ = unsafe { libc::read(fd, (&raw mut value).cast(), mem::size_of::<u64>()) };
+/// Empties the descriptor of an interrupt, which must not block.
+pub(super) fn drain(fd: RawFd, kind: FdKind) {
+    let mut count = 0u64;
+    let len = match kind {
+        FdKind::Event => mem::size_of::<u64>(),
+        // UIO's counters have 32 bits, and no other length can be read.
+        FdKind::Uio => mem::size_of::<u32>(),
+        FdKind::Packet | FdKind::Xdp | FdKind::Tap | FdKind::Other => return,
+    };
+    // SAFETY: the buffer is a live variable of at least so many bytes. That nothing was there to
+    // read is as good as having read it.
+    let _ = unsafe { libc::read(fd, (&raw mut count).cast(), len) };
+}
+
+/// Has reads return at once when there is nothing, also those of the driver, which expects it.
+pub(super) fn forbid_blocking(fd: RawFd) {
+    // SAFETY: two calls without pointers.
+    unsafe {
+        let flags = libc::fcntl(fd, libc::F_GETFL);
+        if flags >= 0 {
+            libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
     use super::*;
+
+    #[test]
+    fn interrupts_and_frame_sources_are_told_apart_by_their_files() {
+        assert_eq!(kind_of_file("/dev/net/tun"), FdKind::Tap);
+        assert_eq!(kind_of_file("anon_inode:[eventfd]"), FdKind::Event);
+        assert_eq!(kind_of_file("/dev/uio0"), FdKind::Uio);
+        assert_eq!(kind_of_file("/dev/uio12"), FdKind::Uio);
+        assert_eq!(kind_of_file("/dev/vfio/3"), FdKind::Other);
+    }
+
+    #[test]
+    fn a_drained_event_is_not_readable_any_more() {
+        // SAFETY: a call without pointers; the descriptor is owned from here on.
+        let event = unsafe { OwnedFd::from_raw_fd(libc::eventfd(3, 0)) };
+        let fd = event.as_raw_fd();
+        assert_eq!(kind(fd), FdKind::Event);
+        forbid_blocking(fd);
+        // The second one would block.
+        for _ in 0..2 {
+            drain(fd, FdKind::Event);
+        }
+        let mut value = [0u8; 8];
+        // SAFETY: the buffer is a live variable of 8 bytes.
+        let read = unsafe { libc::read(fd, value.as_mut_ptr().cast(), 8) };
+        assert_eq!(read, -1);
+    }
 
     #[test]
     fn snapshot_holds_exactly_what_is_open() {

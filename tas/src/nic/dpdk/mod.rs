@@ -15,10 +15,13 @@ mod looped;
 mod packet;
 mod port;
 mod queue;
+mod quirks;
+mod reta;
 
 pub use eal::{Eal, EalOptions};
-pub use port::{Port, PortConf, Reta};
+pub use port::{Port, PortConf};
 pub use queue::{DpdkFrame, DpdkQueue};
+pub use reta::Reta;
 
 use std::ffi::{CStr, c_int};
 

@@ -16,9 +16,9 @@ use tas_wire::MacAddr;
 use super::eal::{Eal, EalShared};
 use super::fds::Snapshot;
 use super::queue::{DpdkQueue, QueueDrops, TxLock, WakeSource};
-use super::{NicError, error_text, interface, kernel, last_error, packet};
-use crate::nic::{BURST, PortInfo, PortStats, Redirect, Rss};
-use crate::types::CoreId;
+use super::reta::{Reta, set_reta};
+use super::{NicError, error_text, interface, kernel, last_error, packet, quirks};
+use crate::nic::{BURST, PortInfo, PortStats, Rss};
 
 /// The driver on top of AF_XDP sockets, and what the kernel keeps free in front of each frame it
 /// receives there, in bytes.
@@ -71,14 +71,6 @@ pub struct Port {
     tapped: Option<u32>,
     /// Keeps the kernel's own stack from what is received for the service.
     _kept_from_kernel: Option<OwnedFd>,
-}
-
-/// The redirection table of an open port.
-pub struct Reta {
-    shared: Arc<PortShared>,
-    driver: String,
-    queues: u16,
-    buckets: u16,
 }
 
 /// What the queues of a port share.
@@ -182,41 +174,12 @@ impl Port {
     /// The port's redirection table, if [`PortInfo::rss`] says that it has one.
     pub fn reta(&self) -> Option<Reta> {
         let rss = self.info.rss.as_ref()?;
-        Some(Reta {
-            shared: Arc::clone(&self.shared),
-            driver: self.info.driver.clone(),
-            queues: self.info.queues,
-            buckets: rss.buckets,
-        })
-    }
-}
-
-impl Redirect for Reta {
-    fn redirect(&mut self, cores: &[CoreId]) -> Result<(), String> {
-        // Cores without a queue get their frames from a core that has one.
-        let queues: Vec<u16> = cores.iter().map(|core| core.0 % self.queues).collect();
-        let reason = if queues.len() == usize::from(self.buckets) {
-            match set_reta(self.shared.id, &queues) {
-                Ok(()) => return Ok(()),
-                Err(errno) => error_text(errno),
-            }
-        } else {
-            format!("its table has {} entries", self.buckets)
-        };
-        Err(format!(
-            "port {} ({}) cannot steer connections to queues: {reason}",
-            self.shared.id, self.driver
+        Some(Reta::new(
+            Arc::clone(&self.shared),
+            self.info.driver.clone(),
+            self.info.queues,
+            rss.buckets,
         ))
-    }
-}
-
-/// Sends hash bucket `i` to queue `queues[i]`; as many as the port has.
-fn set_reta(port: u16, queues: &[u16]) -> Result<(), c_int> {
-    let len = u16::try_from(queues.len()).unwrap_or(u16::MAX);
-    // SAFETY: the pointer and the length describe one slice; the port is open.
-    match unsafe { dpdk_sys::tasnic_port_set_reta(port, queues.as_ptr(), len) } {
-        0 => Ok(()),
-        errno => Err(errno),
     }
 }
 
@@ -273,7 +236,9 @@ impl Setup {
             step: "ask the port what it is",
             reason: error_text(errno),
         })?;
-        let queues = cores.min(info.max_queues).max(1);
+        let queues = cores
+            .min(quirks::usable_queues(&text(&info.driver), info.max_queues))
+            .max(1);
         let drops = (0..queues).map(|_| QueueDrops::default()).collect();
         Ok(Self {
             shared: PortShared {

@@ -11,7 +11,7 @@ use arrayvec::ArrayVec;
 use dpdk_sys::rte_mbuf;
 use tas_wire::MacAddr;
 
-use super::fds::{FdKind, drain_event, kind};
+use super::fds::{FdKind, drain, forbid_blocking, kind};
 use super::looped::Looped;
 use super::port::PortShared;
 use crate::nic::{BURST, Frame, Frames, NicQueue, RxChecksum};
@@ -190,7 +190,10 @@ impl WakeSource {
             // net_tap passes its device off as an interrupt: reading it as
             // one would eat a frame.
             (kind, Some(fd)) if kind.is_frame_source() => WakeSource::Sources(vec![fd]),
-            (kind, Some(fd)) => WakeSource::Interrupt([fd], kind),
+            (kind, Some(fd)) => {
+                forbid_blocking(fd.as_raw_fd());
+                WakeSource::Interrupt([fd], kind)
+            }
         }
     }
 
@@ -474,9 +477,7 @@ impl NicQueue for DpdkQueue {
             // SAFETY: as in arm. An interrupt that stays enabled costs a
             // wake-up and no more.
             let _ = unsafe { dpdk_sys::tasnic_rx_intr_disable(self.port.id, self.queue) };
-            if *kind == FdKind::Event {
-                drain_event(fd.as_raw_fd());
-            }
+            drain(fd.as_raw_fd(), *kind);
         }
     }
 }
