@@ -301,8 +301,8 @@ impl Arena {
         ByteRing::new(base, len).read_sum(self, pos, dst)
     }
 
-    /// Starts fetching what is to be read first of `count` bytes from position `pos` of the ring of
-    /// `len` bytes at `base`.
+    /// Starts fetching `count` bytes from position `pos` of the ring of `len` bytes at `base`; of at
+    /// most a cache line's worth only the first line.
     #[inline]
     pub fn prefetch_ring(&self, base: ShmOffset, len: u32, pos: u32, count: u32) {
         ByteRing::new(base, len).prefetch(self, pos, count);

@@ -6,11 +6,6 @@ use crate::copy;
 /// Bytes in a cache line.
 const CACHE_LINE: u32 = 64;
 
-/// Bytes that are fetched of a long stretch. They show the processor where it leads, and it
-/// fetches the rest into the next level's cache by itself: more lines at a time than can be on
-/// their way to the first level, which is what limits fetches that are asked for.
-const FETCHED: u32 = 10 * CACHE_LINE;
-
 /// A ring of `len` bytes at a place in an [`Arena`]. Positions and fill levels
 /// belong to the connection, not to the ring.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -138,7 +133,7 @@ impl ByteRing {
         Ok(copy::add_around(sum, rest))
     }
 
-    /// Starts fetching what is to be read first of `count` bytes from `pos`.
+    /// Starts fetching `count` bytes from `pos`; of at most a line's worth only the first line.
     #[inline]
     pub fn prefetch(&self, arena: &Arena, pos: u32, count: u32) {
         self.fetch(arena, pos, count, prefetch);
@@ -162,11 +157,10 @@ impl ByteRing {
     }
 
     fn fetch_lines(&self, arena: &Arena, pos: u32, count: u32, fetch: impl Fn(*const u8)) {
-        let count = count.min(FETCHED);
         let first = count.min(self.len.saturating_sub(pos));
         fetch_piece(arena, self.base + u64::from(pos), first, &fetch);
         if first < count {
-            fetch_piece(arena, self.base, count - first, &fetch);
+            fetch_piece(arena, self.base, (count - first).min(self.len), &fetch);
         }
     }
 

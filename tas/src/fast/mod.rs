@@ -11,6 +11,7 @@ pub mod wheel;
 
 mod alarm;
 mod contexts;
+mod fetch;
 mod flows;
 mod notices;
 mod path;
@@ -138,6 +139,8 @@ pub struct Core<Q: NicQueue> {
     /// Contexts to let go of once nothing is being collected.
     removals: Vec<ContextId>,
     moving: Vec<Moving>,
+    /// Some flow that is about to send has more than is fetched early.
+    bulk: bool,
     /// Updates just taken from a context, on their way to their flows.
     updates: VecDeque<Early>,
     early: Vec<Early>,
@@ -183,6 +186,7 @@ impl<Q: NicQueue> Core<Q> {
             collecting: Vec::new(),
             removals: Vec::new(),
             moving: Vec::new(),
+            bulk: false,
             updates: VecDeque::new(),
             early: Vec::new(),
             unsettled: Vec::new(),

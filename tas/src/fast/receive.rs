@@ -9,7 +9,7 @@ use super::counters::CoreCounters;
 use super::slot::{FlowSlot, Owner};
 use super::steer::{Stray, Strays};
 use super::tx::TxRing;
-use super::{Core, Flows};
+use super::{Core, Flows, fetch};
 use crate::nic::{BURST, Frame, Frames, NicQueue, RxChecksum};
 use crate::proto::{End, Flow, Notice, Received, Segment, Signs};
 use crate::types::{FlowId, Micros};
@@ -250,7 +250,7 @@ impl<Q: NicQueue> Core<Q> {
                 }
             }
             let ring = ShmOffset(st.rx_base_sp & RX_BASE_MASK);
-            let (pos, len) = (st.rx_next_pos, arrival.segment.len);
+            let (pos, len) = (st.rx_next_pos, arrival.segment.len.min(fetch::FIRST));
             shared.arena.prefetch_ring_write(ring, st.rx_len, pos, len);
         }
     }

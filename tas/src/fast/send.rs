@@ -6,7 +6,7 @@ use super::counters::CoreCounters;
 use super::receive::BURSTS;
 use super::slot::FlowSlot;
 use super::tx::{TxPath, TxRing};
-use super::{Core, Flows};
+use super::{Core, Flows, fetch};
 use crate::nic::{BURST, NicQueue};
 use crate::proto::{Flow, SegmentPlan};
 use crate::types::{FlowId, Micros};
@@ -57,6 +57,12 @@ impl<Q: NicQueue> Core<Q> {
                 // What was fetched when it came in line may be out of the cache again.
                 fetch_sender(&self.shared.flows, *later);
             }
+            if self.bulk
+                && let Some(next) = self.schedule.ready.front()
+                && let Some((st, _)) = self.shared.flows.get(&mut self.token, next.0)
+            {
+                fetch::rest_to_send(&self.shared.arena, st);
+            }
             let Some((st, slot)) = self.shared.flows.get(&mut self.token, id.0) else {
                 continue;
             };
@@ -92,6 +98,7 @@ impl<Q: NicQueue> Core<Q> {
             }
             worked = true;
         }
+        self.bulk &= !self.schedule.ready.is_empty();
         worked
     }
 
@@ -237,6 +244,9 @@ impl<Q: NicQueue> Sender<'_, Q> {
             };
             if !flow.plan_next(params, self.now, &mut plan) {
                 return Turn::Idle;
+            }
+            if st.tx_avail > 0 {
+                self.tx.fetch_next(st);
             }
             self.tx.trace_read(&plan, ring);
             self.tx.segment(&slot.template, &plan, ring);

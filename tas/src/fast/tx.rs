@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tas_abi::memif::FlowSt;
 use tas_shm::{Arena, ShmOffset};
 use tas_wire::checksum::Sum;
 use tas_wire::{
@@ -9,6 +10,7 @@ use tas_wire::{
 };
 
 use super::counters::CoreCounters;
+use super::fetch;
 use super::trace::Trace;
 use crate::nic::{Frame, Frames, NicQueue};
 use crate::proto::SegmentPlan;
@@ -90,6 +92,12 @@ impl<Q: NicQueue> TxPath<Q> {
             }
         }
         self.spare.is_some()
+    }
+
+    /// Fetches the beginning of what a flow sends after the segment at hand.
+    #[inline(never)]
+    pub fn fetch_next(&self, st: &FlowSt) {
+        fetch::first_to_send(&self.arena, st);
     }
 
     /// Records that a segment's data is about to be copied out of its ring.

@@ -1,11 +1,10 @@
 //! Updates that applications post: taken from their queues, and given to their flows in order.
 
-use tas_abi::memif::{AtxMsg, FLEXTCP_PL_ATX_FLTXDONE, FlowSt};
-use tas_shm::{Arena, ShmOffset};
+use tas_abi::memif::{AtxMsg, FLEXTCP_PL_ATX_FLTXDONE};
 
-use super::Core;
 use super::send::fetch_sender;
 use super::slot::Owner;
+use super::{Core, fetch};
 use crate::link::ToSlow;
 use crate::nic::NicQueue;
 use crate::proto::{AppBump, BadBump, Flow};
@@ -13,6 +12,9 @@ use crate::types::{ContextId, FlowId, Micros};
 
 /// Entries of one context in one turn.
 const ENTRIES: usize = 32;
+/// Bytes to be sent, as entries tell, after which no more of a context are taken in a turn: what a
+/// turn sends, and on a port that is looped back receives, ought to stay in the nearest cache.
+const BYTES: u32 = 24 * 1024;
 
 /// Entries of one context that are taken at once before a flow is let go: a queue's worth, so
 /// that an application that posts without end holds nobody up.
@@ -62,7 +64,8 @@ impl<Q: NicQueue> Core<Q> {
             self.settle();
         }
         for index in 0..self.contexts.len() {
-            worked |= self.take_entries(index, ENTRIES);
+            worked |= self.pop_entries(index, ENTRIES, BYTES) > 0;
+            self.give_updates();
         }
         worked
     }
@@ -72,7 +75,7 @@ impl<Q: NicQueue> Core<Q> {
     pub(super) fn take_entries(&mut self, index: usize, most: usize) -> bool {
         let mut left = most;
         while left > 0 {
-            let taken = self.pop_entries(index, left.min(ENTRIES));
+            let taken = self.pop_entries(index, left.min(ENTRIES), u32::MAX);
             if taken == 0 {
                 break;
             }
@@ -92,9 +95,9 @@ impl<Q: NicQueue> Core<Q> {
     }
 
     /// Takes entries out of a context's queue, and fetches the flows that they are for. Returns
-    /// how many.
+    /// how many: up to `most`, and no more after `most_bytes` to be sent.
     #[inline]
-    fn pop_entries(&mut self, index: usize, most: usize) -> usize {
+    fn pop_entries(&mut self, index: usize, most: usize, most_bytes: u32) -> usize {
         let until = Some(self.now + PATIENCE);
         let Some(context) = self.contexts.at(index) else {
             return 0;
@@ -102,8 +105,9 @@ impl<Q: NicQueue> Core<Q> {
         let id = context.id;
         // Each may have to wait.
         let most = most.min(EARLY_MAX.saturating_sub(context.early));
-        let (mut taken, mut bad) = (0, 0);
+        let (mut taken, mut bad, mut bytes) = (0, 0, 0u32);
         while taken < most
+            && bytes < most_bytes
             && let Some(entry) = context.bumps.pop()
         {
             taken += 1;
@@ -112,6 +116,7 @@ impl<Q: NicQueue> Core<Q> {
                 continue;
             };
             fetch_sender(&self.shared.flows, FlowId(update.flow_id));
+            bytes = bytes.saturating_add(update.tx_bump);
             self.updates.push_back(Early {
                 context: id,
                 flow: FlowId(update.flow_id),
@@ -292,7 +297,8 @@ impl<Q: NicQueue> Core<Q> {
                 let deadline = flow.deadline();
                 if bumped.send {
                     self.tx.trace.queued(true, *id, &flow);
-                    fetch_data(&shared.arena, st);
+                    fetch::first_to_send(&shared.arena, st);
+                    self.bulk |= st.tx_avail > fetch::FIRST;
                     self.schedule.send(*id, &mut slot.app);
                 }
                 if bumped.ack {
@@ -320,15 +326,4 @@ impl<Q: NicQueue> Core<Q> {
             self.slow.send(ToSlow::Misbehaved(id, what));
         }
     }
-}
-
-/// Fetches the beginning of what is to be sent next.
-#[inline]
-fn fetch_data(arena: &Arena, st: &FlowSt) {
-    arena.prefetch_ring(
-        ShmOffset(st.tx_base),
-        st.tx_len,
-        st.tx_next_pos,
-        st.tx_avail,
-    );
 }
