@@ -51,6 +51,8 @@ PACKAGES += $(if $(RTE_SDK),,libdpdk-dev)
 APP_PACKAGES := redis-server redis-tools memcached libmemcached-tools nginx-light lighttpd haproxy \
 	nodejs python3 iperf3 curl wrk apache2-utils socat netcat-openbsd openssl \
 	sockperf
+# What `check-guest` makes machines of.
+GUEST_PACKAGES := qemu-system-x86 busybox-static cpio binutils iputils-ping
 
 export RTE_SDK EXTRA_CFLAGS EXTRA_LDFLAGS
 export CFLAGS := $(strip $(CFLAGS) $(EXTRA_CFLAGS))
@@ -74,10 +76,10 @@ HEADERS := $(wildcard include/*.h lib/*/include/*.h)
 DOCS := doc/options.md doc/counters.md share/man share/completions
 
 .DELETE_ON_ERROR:
-.PHONY: help all products rust dpdk clean distclean install uninstall deps deps-apps headers docs fmt lint \
+.PHONY: help all products rust dpdk clean distclean install uninstall deps deps-apps deps-guest headers docs fmt lint \
 	tests run-tests tests-full run-tests-full demo \
 	check check-rust check-docs check-seeds check-loom check-headers check-abi check-c check-sockets check-interpose \
-	check-options check-install check-full check-apps check-instructions instructions-baseline \
+	check-options check-install check-full check-guest check-apps check-instructions instructions-baseline \
 	check-loopback loopback bench bench-veth bench-redis bench-loss plots plots-congestion breakages fuzz fuzz-corpora
 
 all: $(PRODUCTS) ## everything: tas/tas, lib/*.so, lib/utils/*.o, tools/*
@@ -205,6 +207,9 @@ uninstall: ## removes what install puts there
 deps: ## installs Debian's packages that build, tests and demo need
 	@scripts/deps.sh $(PACKAGES)
 
+deps-guest: ## installs Debian's packages that check-guest needs
+	@scripts/deps.sh $(GUEST_PACKAGES)
+
 deps-apps: ## installs Debian's packages that check-apps needs
 	@scripts/deps.sh $(APP_PACKAGES)
 
@@ -326,6 +331,13 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,CARGO_TARGET_X86_64_UNKNOWN_LINUX_GN
 
 check-full: all ## full-system tests in namespaces; root
 	$(AS_ROOT) $(CARGO) test $(CARGOFLAGS) $(FULL) -- --test-threads=1
+
+# The service on PCI NICs that QEMU emulates. Not part of `check`: it boots some
+# ten machines, without the processor's help.
+check-guest: all ## the service on emulated PCI NICs, in virtual machines; root
+	$(MAKE) -s -C tests/c/bench
+	tests/guest/image.sh $(TARGET)/guest
+	$(AS_ROOT) $(CARGO) test $(CARGOFLAGS) $(FULL) --test guest -- --test-threads=1 --ignored
 
 # Debian's programs on TAS; `APPS` names some of the cases: make check-apps APPS='redis* nginx*'
 APPS ?=

@@ -9,6 +9,7 @@
 //! `TAS_TEST_SCALE=N` multiplies the loads.
 #![forbid(unsafe_code)]
 
+mod guest;
 mod net;
 mod path;
 mod program;
@@ -17,6 +18,7 @@ mod rest;
 mod tas;
 mod world;
 
+pub use guest::{Binding, Guest, Hardware};
 pub use net::{Behind, Net, Side};
 pub use path::{Line, Path};
 pub use program::{Finished, Program};
