@@ -1,6 +1,8 @@
 //! What a connection sends, and when, to a peer that does as it is told: retransmissions, with
 //! and without SACK, and acknowledgments.
 
+use tas::nic::sim::RxChecks;
+
 use crate::station::Talk;
 
 /// RFC 8985 §7.3: only the last segment is sent again, and its acknowledgment ends the matter.
@@ -159,6 +161,29 @@ fn a_damaged_segment_changes_nothing() {
     assert_eq!(talk.station.app.receive(talk.conn, 2000), [7; 1000]);
     assert!(all_acknowledged(&talk));
     assert_eq!(talk.station.heard_one().ack.since(talk.first), 1000);
+}
+
+/// RFC 1122 §3.2.1.2: a wrong checksum of the IPv4 header, whatever the port checks.
+#[test]
+fn a_damaged_header_drops_the_packet_on_every_port() {
+    for checks in [RxChecks::None, RxChecks::Tcp, RxChecks::All] {
+        let mut talk = Talk::on(false, |mut conf| {
+            conf.port.rx_checks = checks;
+            conf
+        });
+        let ip = 14;
+        let (service, id, ttl, checksum) = (ip + 1, ip + 5, ip + 8, ip + 11);
+        let damaged = [service, id, ttl, checksum];
+        for byte in damaged {
+            talk.send_damaged(byte);
+        }
+        assert_eq!(talk.station.app.receive(talk.conn, 2000), [], "{checks:?}");
+        let dropped = talk.station.counted("bad_ip_checksum");
+        assert_eq!(dropped, damaged.len() as u64, "{checks:?}");
+        talk.send(1);
+        let received = talk.station.app.receive(talk.conn, 2000);
+        assert_eq!(received, [7; 1000], "{checks:?}");
+    }
 }
 
 #[test]

@@ -178,8 +178,14 @@ pub struct Talk {
 impl Talk {
     /// The station opens it.
     pub fn new(sack_permitted: bool) -> Talk {
-        let mut station = Station::new(|conf| {
-            conf.with("--tcp-rxbuf-len=32768")
+        Talk::on(sack_permitted, |conf| conf)
+    }
+
+    /// The same, to a host of this kind.
+    pub fn on(sack_permitted: bool, conf: impl Fn(HostConf) -> HostConf) -> Talk {
+        let mut station = Station::new(|host| {
+            conf(host)
+                .with("--tcp-rxbuf-len=32768")
                 .with("--tcp-txbuf-len=32768")
         });
         let listener = station.app.listen(0, PORT, 4);

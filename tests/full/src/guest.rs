@@ -248,6 +248,11 @@ impl<'a> Guest<'a> {
         assert_eq!(left, "", "left behind");
     }
 
+    /// Kills the service, which leaves things behind.
+    pub fn kill_tas(&mut self) {
+        self.run("kill -9 $tas; wait $tas; true");
+    }
+
     /// A counter of the service's cores, by core.
     ///
     /// # Panics
@@ -346,6 +351,8 @@ impl Drop for Guest<'_> {
 fn lay_cable(net: &Net, queues: usize) {
     let several = if queues > 1 { " multi_queue" } else { "" };
     let side = Side::Far;
+    // There is one when a guest comes after another.
+    net.start(side, "ip", ["link", "del", TAP]).finish(SHORT);
     // vnet_hdr: frames between the NIC and Linux can go without checksums.
     net.ip(
         side,

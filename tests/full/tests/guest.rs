@@ -1,8 +1,9 @@
 //! The service on PCI NICs, as QEMU emulates them: `make check-guest`.
 
+use std::thread;
 use std::time::Duration;
 
-use tas_full_tests::{Binding, Guest, Hardware, Net, PORT, Side};
+use tas_full_tests::{Binding, Guest, Hardware, Net, PORT, Side, bench};
 
 const TIME: Duration = Duration::from_secs(100);
 const WITHOUT_INTERRUPTS: &str = "receive interrupts do not come";
@@ -119,6 +120,29 @@ fn virtio() {
     guest.stop_tas();
 }
 
+/// A NIC that a service has left behind in the middle of its work serves the next one.
+#[test]
+#[ignore = "boots a virtual machine: make check-guest"]
+fn services_are_killed() {
+    let net = Net::new();
+    for (hardware, cores) in [(VIRTIO_RSS, 2), (E1000E, 1)] {
+        let mut guest = Guest::boot(&net, &hardware);
+        for _ in 0..2 {
+            guest.start_tas(cores, Binding::Vfio, "");
+            guest.serve("echoserver_ll", &format!("{PORT} 1 - 1024 1024"));
+            let args = [Side::Near.ip(), PORT, "1", "-", "1024", "4", "8"];
+            let mut load = net.start(Side::Far, bench("testclient_linux"), args);
+            thread::sleep(Duration::from_secs(1));
+            assert!(load.ended().is_none(), "{}{}", load.out(), load.err());
+            guest.kill_tas();
+            guest.kill();
+        }
+        guest.start_tas(cores, Binding::Vfio, "");
+        guest.transfer(20, 6, TIME, |_| ());
+        guest.stop_tas();
+    }
+}
+
 #[test]
 #[ignore = "boots a virtual machine: make check-guest"]
 fn virtio_link_goes_and_comes() {
@@ -170,6 +194,17 @@ fn virtio_with_two_queues() {
         guest.scale(moves % 2 + 1);
     });
     assert!(moves > 4, "moved {moves} times only");
+    guest.stop_tas();
+
+    // The third core has no queue.
+    guest.start_tas(3, Binding::Vfio, "--fp-no-autoscale");
+    says(&mut guest, "queues 2, buckets of RSS 128");
+    let mut moves = 0;
+    guest.transfer(30, 12, TIME, |guest| {
+        moves += 1;
+        guest.scale([1, 3, 2][moves % 3]);
+    });
+    assert!(moves > 2, "moved {moves} times only");
     guest.stop_tas();
 }
 
