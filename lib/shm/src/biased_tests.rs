@@ -49,16 +49,22 @@ fn whoever_has_it_is_not_let_in_again() {
 #[test]
 fn others_wait_until_the_owner_is_out() {
     let lock = BiasedMutex::new(0);
-    let inside = AtomicBool::new(false);
+    let (inside, tried) = (AtomicBool::new(false), AtomicBool::new(false));
     lock.own();
     thread::scope(|scope| {
         let mut held = lock.lock().unwrap();
         inside.store(true, Ordering::SeqCst);
         scope.spawn(|| {
-            assert!(lock.try_lock().is_none());
+            let refused = lock.try_lock().is_none();
+            tried.store(true, Ordering::SeqCst);
+            assert!(refused);
             assert_eq!(*lock.lock().unwrap(), 1);
             assert!(!inside.load(Ordering::SeqCst));
         });
+        while !tried.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        // Time in which it could get in.
         for _ in 0..1000 {
             thread::yield_now();
         }
