@@ -21,8 +21,8 @@ const LONGEST_PAUSE: u64 = 1 << 17;
 const LONG: u64 = 1 << 20;
 /// Cycles for which a long yield is remembered.
 const MEMORY: u64 = 1 << 32;
-/// Cycles after a sleep in which somebody who does not yield gets nothing. Whoever was woken as an
-/// effect of this wake-up answers within this time, if not on this CPU.
+/// Cycles after a sleep in which somebody who does not yield gets nothing, before the answer of
+/// whoever was woken in turn: it comes within this time, if not from this CPU.
 const GRACE: u64 = 1 << 19;
 /// Pauses grow by this and by a quarter, so that a yield comes late by a
 /// quarter of the time that was spent waiting, at most.
@@ -37,8 +37,8 @@ pub struct Yielder {
     pause: u64,
     /// The end of the last long one, if there was any.
     long: Option<u64>,
-    /// The end of the last sleep.
-    woken: u64,
+    /// The end of the last sleep, until what it brought has been answered.
+    woken: Option<u64>,
 }
 
 impl Yielder {
@@ -48,7 +48,7 @@ impl Yielder {
             last: 0,
             pause: 0,
             long: None,
-            woken: 0,
+            woken: None,
         }
     }
 
@@ -57,17 +57,32 @@ impl Yielder {
     /// had the CPU.
     #[inline]
     pub fn idle(&mut self) -> u64 {
+        self.idle_after(|| ())
+    }
+
+    /// The same, with something to do before a yield.
+    #[inline]
+    pub fn idle_after(&mut self, before: impl FnOnce()) -> u64 {
         let now = rdtsc();
         if !self.due(now) {
             return 0;
         }
+        before();
+        let now = rdtsc();
         std::thread::yield_now();
         self.yielded(now, rdtsc())
     }
 
-    /// To be called after a sleep.
+    /// To be called after a sleep, if others are woken by what it brings, and their answer needs
+    /// this thread.
     pub fn woken(&mut self) {
-        self.woken = rdtsc();
+        self.woken = Some(rdtsc());
+    }
+
+    /// Their answer has come.
+    #[inline]
+    pub fn answered(&mut self) {
+        self.woken = None;
     }
 
     #[inline]
@@ -78,7 +93,8 @@ impl Yielder {
     /// Has just woken up, on a CPU that a yield might lose for long.
     #[inline]
     fn is_grudging(&self, now: u64) -> bool {
-        now.wrapping_sub(self.woken) < GRACE
+        self.woken
+            .is_some_and(|woken| now.wrapping_sub(woken) < GRACE)
             && self
                 .long
                 .is_some_and(|long| now.wrapping_sub(long) < MEMORY)
@@ -148,13 +164,15 @@ mod tests {
             poll(&mut yielder, &mut now, 100, cost);
             // Not without a sleep.
             assert!(yielder.due(now));
-            yielder.woken = now;
+            yielder.woken = Some(now);
             assert_eq!(yielder.due(now), !grudged);
             assert_eq!(yielder.due(now + GRACE - 1), !grudged);
             assert!(yielder.due(now + GRACE));
+            yielder.answered();
+            assert!(yielder.due(now));
             // Who was there may be gone.
             now += MEMORY;
-            yielder.woken = now;
+            yielder.woken = Some(now);
             assert!(yielder.due(now));
         }
     }

@@ -74,18 +74,13 @@ pub fn let_others_run() {
 }
 
 /// Sleeps by a call that blocks. A CPU that others are using meanwhile is this thread's again at
-/// once when it wakes up, and stays so until an answer may have come.
+/// once when it wakes up.
 pub fn asleep<R>(block: impl FnOnce() -> R) -> R {
     let mut slices = Slices::new();
     slices.shorten();
     let result = block();
     // Now and not later: whoever the program starts would inherit them.
     slices.restore();
-    let _ = YIELDER.try_with(|cell| {
-        let mut yielder = cell.get();
-        yielder.woken();
-        cell.set(yielder);
-    });
     result
 }
 

@@ -45,6 +45,8 @@ impl<Q: NicQueue> Core<Q> {
         let mut slices = Slices::new();
         let kept_away = KEPT_AWAY.0.saturating_mul(clock.cycles_per_us());
         let rings_come = RINGS_COME.0.saturating_mul(clock.cycles_per_us());
+        // Times with something to do since the last sleep, as far as two.
+        let mut times: u8 = 0;
         // Cycles for which others had the CPU since the turn before.
         let mut away = 0;
         while !self.stopping {
@@ -57,6 +59,12 @@ impl<Q: NicQueue> Core<Q> {
                     self.counters.kept_away_cycles.add(away);
                 }
                 away = 0;
+                if times < 2 && (rest.is_some() || times == 0) {
+                    times += 1;
+                    if times == 2 {
+                        yielder.answered();
+                    }
+                }
                 rest = None;
                 working_since = Some(start);
                 continue;
@@ -74,10 +82,10 @@ impl<Q: NicQueue> Core<Q> {
                     rest = None;
                 }
                 yielder.woken();
+                times = 0;
                 away = 0;
                 continue;
             }
-            slices.restore();
             if !*heard && rings_come.min(interval / 2) < without_work {
                 *heard = true;
                 // Found only before the sleep, it would put that off by a whole interval.
@@ -85,7 +93,7 @@ impl<Q: NicQueue> Core<Q> {
                     *since = rdtsc();
                 }
             }
-            away = yielder.idle();
+            away = yielder.idle_after(|| slices.restore());
         }
         self.nic.disarm();
         self.slow.flush();

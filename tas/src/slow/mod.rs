@@ -172,20 +172,17 @@ impl SlowPath {
             }
             if self.control.backlogged() {
                 idle_since = None;
-                slices.restore();
-                yielder.idle();
+                yielder.idle_after(|| slices.restore());
                 continue;
             }
             let idle = self.now.since(*idle_since.get_or_insert(self.now));
             if idle < self.patience() || self.until_deadline() < SHORTEST_SLEEP {
-                slices.restore();
-                yielder.idle();
+                yielder.idle_after(|| slices.restore());
             } else {
                 slices.shorten();
                 if self.sleep(idle)? {
                     idle_since = None;
                 }
-                yielder.woken();
             }
         }
         Ok(())
