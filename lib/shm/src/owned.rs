@@ -237,40 +237,33 @@ impl<A, B> FlowSlots<A, B> {
             .map(|word| OwnerId(word.load(Ordering::Relaxed)))
     }
 
-    /// Starts fetching the cache line `offset` bytes into a flow's `B`.
-    #[inline]
-    pub fn prefetch_private(&self, idx: u32, offset: usize) {
-        if idx < self.count() && offset < size_of::<B>() {
-            prefetch(self.private.address(idx).wrapping_add(offset));
-        }
-    }
-
-    /// Starts fetching the first cache line of a flow's `B`, and its owner.
-    #[inline]
-    pub fn prefetch_first(&self, idx: u32) {
+    /// Starts fetching some cache lines of a flow's `B`, and its owner.
+    #[inline(always)]
+    pub fn prefetch_private(&self, idx: u32, lines: Range<usize>) {
         if let Some(owner) = self.owners.word(idx) {
             prefetch(ptr::from_ref(owner).cast());
-            prefetch(self.private.address(idx));
-        }
-    }
-
-    /// Starts fetching a flow: two cache lines of `A`, the first three of `B`,
-    /// and its owner.
-    #[inline]
-    pub fn prefetch(&self, idx: u32) {
-        const LINE: usize = 64;
-        if let Some(owner) = self.owners.word(idx) {
-            prefetch(ptr::from_ref(owner).cast());
-            let (shared, private) = (self.shared.address(idx), self.private.address(idx));
-            for line in 0..size_of::<A>().div_ceil(LINE).min(2) {
-                prefetch(shared.wrapping_add(line * LINE));
-            }
-            for line in 0..size_of::<B>().div_ceil(LINE).min(3) {
+            let private = self.private.address(idx);
+            for line in lines.start..lines.end.min(size_of::<B>().div_ceil(LINE)) {
                 prefetch(private.wrapping_add(line * LINE));
             }
         }
     }
+
+    /// Starts fetching a flow: two cache lines of `A`, some of `B`, and its owner.
+    #[inline(always)]
+    pub fn prefetch(&self, idx: u32, lines: Range<usize>) {
+        if idx < self.count() {
+            let shared = self.shared.address(idx);
+            for line in 0..size_of::<A>().div_ceil(LINE).min(2) {
+                prefetch(shared.wrapping_add(line * LINE));
+            }
+            self.prefetch_private(idx, lines);
+        }
+    }
 }
+
+/// Bytes in a cache line.
+const LINE: usize = 64;
 
 /// Makes the kernel give memory for the pages of these bytes, which are mapped and writable.
 fn populate(bytes: Range<*const u8>) {

@@ -37,8 +37,8 @@ fn flows_belong_to_the_first_owner_and_start_as_zeros() {
     assert!(flows.get(&mut tokens[1], 0).is_none());
     assert_eq!(flows.owner(0), Some(OwnerId(0)));
     assert_eq!(flows.owner(u32::MAX), None);
-    flows.prefetch(131071);
-    flows.prefetch(u32::MAX);
+    flows.prefetch(131071, 0..usize::MAX);
+    flows.prefetch(u32::MAX, 0..1);
 }
 
 #[test]

@@ -21,6 +21,20 @@ pub(super) fn first_to_send(arena: &Arena, st: &FlowSt) {
     fetch(arena, st, st.tx_avail.min(FIRST));
 }
 
+/// Fetches what an update adds to what a flow sends, if it is little.
+#[inline]
+pub(super) fn added(arena: &Arena, st: &FlowSt, count: u32) {
+    if count <= FIRST {
+        let to_end = st.tx_len.saturating_sub(st.tx_next_pos);
+        let pos = if st.tx_avail < to_end {
+            st.tx_next_pos + st.tx_avail
+        } else {
+            st.tx_avail - to_end
+        };
+        arena.prefetch_ring(ShmOffset(st.tx_base), st.tx_len, pos, count);
+    }
+}
+
 /// Fetches what a flow sends next, if that is more than its beginning.
 #[inline(never)]
 pub(super) fn rest_to_send(arena: &Arena, st: &FlowSt) {

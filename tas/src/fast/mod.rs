@@ -57,7 +57,7 @@ use slowlink::SlowLink;
 pub use steer::owner_id;
 pub use trace::{Trace, Wanted};
 use tx::{Checksums, TxPath};
-use updates::Early;
+use updates::{Early, Updates};
 
 /// The flow states of all threads.
 pub type Flows = FlowSlots<FlowSt, FlowSlot>;
@@ -141,8 +141,7 @@ pub struct Core<Q: NicQueue> {
     moving: Vec<Moving>,
     /// Some flow that is about to send has more than is fetched early.
     bulk: bool,
-    /// Updates just taken from a context, on their way to their flows.
-    updates: VecDeque<Early>,
+    updates: Updates,
     early: Vec<Early>,
     /// Updates for flows of which a message that is yet to be read may tell, or that have ended.
     unsettled: Vec<Early>,
@@ -187,7 +186,7 @@ impl<Q: NicQueue> Core<Q> {
             removals: Vec::new(),
             moving: Vec::new(),
             bulk: false,
-            updates: VecDeque::new(),
+            updates: Updates::new(),
             early: Vec::new(),
             unsettled: Vec::new(),
             in_message: false,

@@ -229,7 +229,7 @@ impl<Q: NicQueue> Core<Q> {
         if let Some(arrival) = self.arrivals.list.get_mut(index) {
             arrival.flow = self.shared.table.candidates(arrival.hash).next();
             if let Some(flow) = arrival.flow {
-                self.shared.flows.prefetch(flow.0);
+                self.shared.flows.prefetch(flow.0, FlowSlot::ARRIVING);
             }
         }
     }
@@ -245,9 +245,7 @@ impl<Q: NicQueue> Core<Q> {
             && let Some((st, slot)) = shared.flows.get(&mut self.token, flow.0)
         {
             if slot.ext.interval_is_over(self.now) {
-                for at in FlowSlot::INTERVAL {
-                    shared.flows.prefetch_private(flow.0, at);
-                }
+                shared.flows.prefetch_private(flow.0, FlowSlot::INTERVAL);
             }
             let ring = ShmOffset(st.rx_base_sp & RX_BASE_MASK);
             let (pos, len) = (st.rx_next_pos, arrival.segment.len.min(fetch::FIRST));
@@ -479,7 +477,9 @@ impl<Q: NicQueue> Core<Q> {
         let worked = !due.is_empty();
         for (index, id) in due.iter().enumerate() {
             if let Some(later) = due.get(index + TIMERS_AHEAD) {
-                self.shared.flows.prefetch_first(later.0);
+                self.shared
+                    .flows
+                    .prefetch_private(later.0, FlowSlot::TIMERS);
             }
             self.timer(*id);
         }

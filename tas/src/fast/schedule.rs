@@ -64,6 +64,12 @@ impl Schedule {
         }
     }
 
+    /// A flow that has something to send would be the next to get its turn.
+    #[inline]
+    pub fn goes_next(&self, app: &AppState) -> bool {
+        !app.send_queued && self.ready.is_empty()
+    }
+
     /// Makes a flow's timers run out at `deadline`, and not before.
     #[inline]
     pub fn arm(&mut self, flow: FlowId, app: &mut AppState, deadline: Micros) {

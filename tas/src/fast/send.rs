@@ -4,11 +4,12 @@ use tas_shm::ShmOffset;
 
 use super::counters::CoreCounters;
 use super::receive::BURSTS;
+use super::schedule::Schedule;
 use super::slot::FlowSlot;
 use super::tx::{TxPath, TxRing};
 use super::{Core, Flows, fetch};
 use crate::nic::{BURST, NicQueue};
-use crate::proto::{Flow, SegmentPlan};
+use crate::proto::{Flow, SegmentPlan, TcpParams};
 use crate::types::{FlowId, Micros};
 use tas_abi::memif::FlowSt;
 
@@ -69,32 +70,15 @@ impl<Q: NicQueue> Core<Q> {
             if !slot.app.send_queued || slot.app.ended {
                 continue;
             }
-            let flow = Flow {
-                st,
-                ext: &mut slot.ext,
-            };
-            self.tx.trace.turn(id, &flow);
             let mut sender = Sender {
                 tx: &mut self.tx,
                 nic: &mut self.nic,
+                schedule: &mut self.schedule,
                 counters: &self.counters,
                 now: self.now,
             };
-            let turn = sender.turn(st, slot, &self.shared.params);
-            let deadline = Flow {
-                st,
-                ext: &mut slot.ext,
-            }
-            .deadline();
-            self.schedule.arm(id, &mut slot.app, deadline);
-            match turn {
-                Turn::Idle => slot.app.send_queued = false,
-                Turn::More => self.schedule.ready.push_back(id),
-                Turn::Paced(until) => self.schedule.paced.arm(id.0, until),
-                Turn::Blocked => {
-                    self.schedule.ready.push_front(id);
-                    break;
-                }
+            if sender.give_turn(id, st, slot, &self.shared.params) == Port::Full {
+                break;
             }
             worked = true;
         }
@@ -175,8 +159,7 @@ impl<Q: NicQueue> Core<Q> {
 /// Fetches what a flow needs to send.
 #[inline]
 pub(super) fn fetch_sender(flows: &Flows, id: FlowId) {
-    flows.prefetch(id.0);
-    flows.prefetch_private(id.0, FlowSlot::TEMPLATE);
+    flows.prefetch(id.0, FlowSlot::SENT);
 }
 
 fn send_ack<Q: NicQueue>(
@@ -205,21 +188,59 @@ fn tx_ring(st: &FlowSt) -> TxRing {
     }
 }
 
+/// Whether the port takes frames.
+#[derive(PartialEq, Eq)]
+pub(super) enum Port {
+    Ready,
+    Full,
+}
+
 /// What a flow's turn needs of the core.
-struct Sender<'a, Q: NicQueue> {
-    tx: &'a mut TxPath<Q>,
-    nic: &'a mut Q,
-    counters: &'a CoreCounters,
-    now: Micros,
+pub(super) struct Sender<'a, Q: NicQueue> {
+    pub tx: &'a mut TxPath<Q>,
+    pub nic: &'a mut Q,
+    pub schedule: &'a mut Schedule,
+    pub counters: &'a CoreCounters,
+    pub now: Micros,
 }
 
 impl<Q: NicQueue> Sender<'_, Q> {
-    fn turn(
+    /// Gives a flow that is not in line its turn, and puts it back in line if it has more to send.
+    #[inline]
+    pub fn give_turn(
         &mut self,
+        id: FlowId,
         st: &mut FlowSt,
         slot: &mut FlowSlot,
-        params: &crate::proto::TcpParams,
-    ) -> Turn {
+        params: &TcpParams,
+    ) -> Port {
+        let flow = Flow {
+            st,
+            ext: &mut slot.ext,
+        };
+        self.tx.trace.turn(id, &flow);
+        let turn = self.turn(st, slot, params);
+        let deadline = Flow {
+            st,
+            ext: &mut slot.ext,
+        }
+        .deadline();
+        let app = &mut slot.app;
+        self.schedule.arm(id, app, deadline);
+        app.send_queued = !matches!(turn, Turn::Idle);
+        match turn {
+            Turn::Idle => {}
+            Turn::More => self.schedule.ready.push_back(id),
+            Turn::Paced(until) => self.schedule.paced.arm(id.0, until),
+            Turn::Blocked => {
+                self.schedule.ready.push_front(id);
+                return Port::Full;
+            }
+        }
+        Port::Ready
+    }
+
+    fn turn(&mut self, st: &mut FlowSt, slot: &mut FlowSlot, params: &TcpParams) -> Turn {
         let ring = tx_ring(st);
         let now_ns = self.now.0.saturating_mul(1000);
         for _ in 0..QUANTUM {

@@ -1,5 +1,8 @@
 //! What a core keeps of a flow beside the public flow state.
 
+use std::mem::offset_of;
+use std::ops::Range;
+
 use tas_wire::TcpTemplate;
 use zerocopy::FromZeros;
 
@@ -8,32 +11,33 @@ use crate::types::{ContextId, Micros};
 
 /// The private part of a flow: the application's side, TCP's own extension, the headers to send.
 ///
-/// What every segment touches is in the first three cache lines, which [`super::Flows`] fetches;
-/// what is sent needs the last one too.
+/// What a segment touches comes first: processors fetch cache lines in pairs.
 #[derive(FromZeros)]
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub struct FlowSlot {
+    /// Headers of the segments to send.
+    pub template: TcpTemplate,
     /// How the flow stands with its application and in the core's lists.
     pub app: AppState,
     /// TCP state that the public flow state has no room for.
     pub ext: FlowExt,
-    /// Headers of the segments to send.
-    pub template: TcpTemplate,
 }
 
+/// Cache lines to be fetched, by their places in the structure.
 impl FlowSlot {
-    /// Where the headers are, in bytes.
-    pub const TEMPLATE: usize = std::mem::offset_of!(FlowSlot, template);
-
-    /// Where the cache lines are that the end of a control interval needs besides, in bytes.
-    pub const INTERVAL: [usize; 3] = {
-        let start = std::mem::offset_of!(FlowSlot, ext) + FlowExt::INTERVAL;
-        [start, start + 64, start + 128]
-    };
+    /// What a segment touches that arrives.
+    pub const ARRIVING: Range<usize> = 1..4;
+    /// What a segment touches that is sent.
+    pub const SENT: Range<usize> = 0..4;
+    /// What a look at the timers touches.
+    pub const TIMERS: Range<usize> = 1..2;
+    /// What the end of a control interval needs besides.
+    pub const INTERVAL: Range<usize> = 4..7;
 }
 
-const _: () = assert!(std::mem::offset_of!(FlowSlot, ext) == 64);
-const _: () = assert!(FlowSlot::TEMPLATE.is_multiple_of(64) && size_of::<TcpTemplate>() == 64);
+const _: () = assert!(offset_of!(FlowSlot, app) == 64 && offset_of!(FlowSlot, ext) == 128);
+const _: () =
+    assert!(offset_of!(FlowSlot, ext) + FlowExt::INTERVAL == FlowSlot::INTERVAL.start * 64);
 
 /// Whom a flow's events are for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromZeros)]

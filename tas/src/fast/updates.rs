@@ -2,7 +2,7 @@
 
 use tas_abi::memif::{AtxMsg, FLEXTCP_PL_ATX_FLTXDONE};
 
-use super::send::fetch_sender;
+use super::send::{Sender, fetch_sender};
 use super::slot::Owner;
 use super::{Core, fetch};
 use crate::link::ToSlow;
@@ -19,6 +19,11 @@ const BYTES: u32 = 24 * 1024;
 /// Entries of one context that are taken at once before a flow is let go: a queue's worth, so
 /// that an application that posts without end holds nobody up.
 pub(super) const ENTRIES_MAX: usize = 1 << 16;
+/// Updates ahead whose flows are fetched while one is handled: what a handful of them takes is
+/// what the memory needs.
+const FLOWS_AHEAD: usize = 8;
+/// Updates ahead whose data is fetched, of flows that have come by then.
+const DATA_AHEAD: usize = 4;
 /// How far an update's number may be ahead of its flow's.
 const AHEAD_MAX: u16 = 1024;
 /// Updates of one context that may wait for earlier ones. With so many, the context's queue is not
@@ -89,8 +94,23 @@ impl<Q: NicQueue> Core<Q> {
     #[inline]
     fn give_updates(&mut self) {
         // One by one: a message of the slow path that comes in between may want them all given.
-        while let Some(update) = self.updates.pop_front() {
+        while let Some(update) = self.updates.next() {
+            self.fetch_for_updates();
             self.update(&update);
+        }
+    }
+
+    /// Fetches what later updates need.
+    #[inline]
+    fn fetch_for_updates(&mut self) {
+        let shared = &self.shared;
+        if let Some(later) = self.updates.ahead(FLOWS_AHEAD) {
+            fetch_sender(&shared.flows, later.flow);
+        }
+        if let Some(later) = self.updates.ahead(DATA_AHEAD)
+            && let Some((st, _)) = shared.flows.get(&mut self.token, later.flow.0)
+        {
+            fetch::added(&shared.arena, st, later.bump.tx_bump);
         }
     }
 
@@ -115,11 +135,14 @@ impl<Q: NicQueue> Core<Q> {
                 bad += 1;
                 continue;
             };
-            fetch_sender(&self.shared.flows, FlowId(update.flow_id));
+            let flow = FlowId(update.flow_id);
+            if self.updates.waiting() < FLOWS_AHEAD {
+                fetch_sender(&self.shared.flows, flow);
+            }
             bytes = bytes.saturating_add(update.tx_bump);
-            self.updates.push_back(Early {
+            self.updates.push(Early {
                 context: id,
-                flow: FlowId(update.flow_id),
+                flow,
                 bump: AppBump {
                     rx_bump: update.rx_bump,
                     tx_bump: update.tx_bump,
@@ -294,15 +317,27 @@ impl<Q: NicQueue> Core<Q> {
         self.tx.trace.app_update(*id, *context, flow.st, bump);
         match flow.on_app_bump(bump, &shared.params, self.now) {
             Ok(bumped) => {
-                let deadline = flow.deadline();
-                if bumped.send {
-                    self.tx.trace.queued(true, *id, &flow);
-                    fetch::first_to_send(&shared.arena, st);
-                    self.bulk |= st.tx_avail > fetch::FIRST;
-                    self.schedule.send(*id, &mut slot.app);
-                }
                 if bumped.ack {
                     self.schedule.ack(*id, &mut slot.app);
+                }
+                self.tx.trace.queued(bumped.send, *id, &flow);
+                let little = flow.st.tx_avail <= fetch::FIRST;
+                if bumped.send && little && self.schedule.goes_next(&slot.app) {
+                    let mut sender = Sender {
+                        tx: &mut self.tx,
+                        nic: &mut self.nic,
+                        schedule: &mut self.schedule,
+                        counters: &self.counters,
+                        now: self.now,
+                    };
+                    sender.give_turn(*id, st, slot, &shared.params);
+                    return Order::Taken;
+                }
+                let deadline = flow.deadline();
+                if bumped.send {
+                    fetch::first_to_send(&shared.arena, st);
+                    self.bulk |= !little;
+                    self.schedule.send(*id, &mut slot.app);
                 }
                 self.schedule.arm(*id, &mut slot.app, deadline);
             }
@@ -325,5 +360,51 @@ impl<Q: NicQueue> Core<Q> {
             context.reported = true;
             self.slow.send(ToSlow::Misbehaved(id, what));
         }
+    }
+}
+
+/// Updates that were taken from a context, on their way to their flows.
+pub(super) struct Updates {
+    list: Vec<Early>,
+    /// How many of them have been given.
+    given: usize,
+}
+
+impl Updates {
+    pub(super) const fn new() -> Updates {
+        Updates {
+            list: Vec::new(),
+            given: 0,
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, update: Early) {
+        self.list.push(update);
+    }
+
+    /// How many are still to be given.
+    #[inline]
+    fn waiting(&self) -> usize {
+        self.list.len() - self.given
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<Early> {
+        let update = self.list.get(self.given).copied();
+        match update {
+            Some(_) => self.given += 1,
+            None => {
+                self.list.clear();
+                self.given = 0;
+            }
+        }
+        update
+    }
+
+    /// The one that is so many ahead of the one given last.
+    #[inline]
+    fn ahead(&self, ahead: usize) -> Option<&Early> {
+        self.list.get(self.given + ahead - 1)
     }
 }
