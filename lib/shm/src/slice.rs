@@ -86,9 +86,13 @@ impl Attributes {
 
     #[cold]
     fn come_back(self) {
-        // The nice value may be another by now.
-        let nice = Attributes::get().map_or(self.nice, |now| now.nice);
-        Attributes { nice, ..self }.set();
+        // Somebody may have given the thread another nice value meanwhile, or another policy, which
+        // has no such slices.
+        if let Some(now) = Attributes::get()
+            && now.policy == self.policy
+        {
+            now.with_slice(self.runtime).set();
+        }
     }
 
     fn set(&self) -> bool {
@@ -139,6 +143,22 @@ mod tests {
             slices.restore();
             let after = Attributes::get().unwrap();
             assert_eq!((after.nice, after.runtime), (nicer, before.runtime));
+        });
+    }
+
+    #[test]
+    fn policies_of_others_are_kept() {
+        alone(|| {
+            let mut slices = Slices::new();
+            slices.shorten();
+            let now = Attributes::get().unwrap();
+            let idle = Attributes {
+                policy: libc::SCHED_IDLE.unsigned_abs(),
+                ..now
+            };
+            assert!(idle.set());
+            slices.restore();
+            assert_eq!(Attributes::get().unwrap().policy, idle.policy);
         });
     }
 
