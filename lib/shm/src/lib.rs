@@ -45,7 +45,7 @@ pub use slice::Slices;
 pub use slots::{Consumer, Position, Producer, PushError, RawSlots, RingError, SharedSlots, Slot};
 pub use tsc::{TscClock, rdtsc};
 pub use waker::{SleepSign, Waker, must_wake};
-pub use yielder::Yielder;
+pub use yielder::{GrudgingYielder, Yielder};
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -35,21 +35,12 @@ pub struct Yielder {
     last: u64,
     /// Cycles before the next; 0: somebody used the last.
     pause: u64,
-    /// The end of the last long one, if there was any.
-    long: Option<u64>,
-    /// The end of the last sleep, until what it brought has been answered.
-    woken: Option<u64>,
 }
 
 impl Yielder {
     /// For a thread that does not know yet whether others need its CPU.
     pub const fn new() -> Yielder {
-        Yielder {
-            last: 0,
-            pause: 0,
-            long: None,
-            woken: None,
-        }
+        Yielder { last: 0, pause: 0 }
     }
 
     /// To be called when a poll found nothing. Lets others run if any seem to
@@ -73,6 +64,54 @@ impl Yielder {
         self.yielded(now, rdtsc())
     }
 
+    #[inline]
+    fn due(&self, now: u64) -> bool {
+        now.wrapping_sub(self.last) >= self.pause
+    }
+
+    fn yielded(&mut self, began: u64, ended: u64) -> u64 {
+        self.last = ended;
+        let took = ended.wrapping_sub(began);
+        if took < ALONE {
+            self.pause = (self.pause + self.pause / 4 + PAUSE_STEP).min(LONGEST_PAUSE);
+            return 0;
+        }
+        self.pause = 0;
+        took
+    }
+}
+
+/// The [`Yielder`] of a thread that others wait for when it wakes up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GrudgingYielder {
+    yielder: Yielder,
+    /// The end of the last long yield, if there was any.
+    long: Option<u64>,
+    /// The end of the last sleep, until what it brought has been answered.
+    woken: Option<u64>,
+}
+
+impl GrudgingYielder {
+    /// As [`Yielder::new`].
+    pub const fn new() -> GrudgingYielder {
+        GrudgingYielder {
+            yielder: Yielder::new(),
+            long: None,
+            woken: None,
+        }
+    }
+
+    /// As [`Yielder::idle_after`].
+    #[inline]
+    pub fn idle_after(&mut self, before: impl FnOnce()) -> u64 {
+        if self.is_grudging(rdtsc()) {
+            return 0;
+        }
+        let took = self.yielder.idle_after(before);
+        self.note(took, rdtsc());
+        took
+    }
+
     /// To be called after a sleep, if others are woken by what it brings, and their answer needs
     /// this thread.
     pub fn woken(&mut self) {
@@ -85,11 +124,6 @@ impl Yielder {
         self.woken = None;
     }
 
-    #[inline]
-    fn due(&self, now: u64) -> bool {
-        now.wrapping_sub(self.last) >= self.pause && !self.is_grudging(now)
-    }
-
     /// Has just woken up, on a CPU that a yield might lose for long.
     #[inline]
     fn is_grudging(&self, now: u64) -> bool {
@@ -100,18 +134,12 @@ impl Yielder {
                 .is_some_and(|long| now.wrapping_sub(long) < MEMORY)
     }
 
-    fn yielded(&mut self, began: u64, ended: u64) -> u64 {
-        self.last = ended;
-        let took = ended.wrapping_sub(began);
-        if took < ALONE {
-            self.pause = (self.pause + self.pause / 4 + PAUSE_STEP).min(LONGEST_PAUSE);
-            return 0;
-        }
-        self.pause = 0;
+    /// A yield took so many cycles.
+    #[inline]
+    fn note(&mut self, took: u64, ended: u64) {
         if took > LONG {
             self.long = Some(ended);
         }
-        took
     }
 }
 
@@ -160,20 +188,20 @@ mod tests {
     #[test]
     fn one_that_has_slept_grudges_a_yield_to_who_does_not_give_back() {
         for (cost, grudged) in [(3000, false), (LONG + 1, true)] {
-            let (mut yielder, mut now) = (Yielder::new(), MEMORY);
-            poll(&mut yielder, &mut now, 100, cost);
+            let (mut yielder, mut now) = (GrudgingYielder::new(), MEMORY);
+            yielder.note(cost, now);
             // Not without a sleep.
-            assert!(yielder.due(now));
+            assert!(!yielder.is_grudging(now));
             yielder.woken = Some(now);
-            assert_eq!(yielder.due(now), !grudged);
-            assert_eq!(yielder.due(now + GRACE - 1), !grudged);
-            assert!(yielder.due(now + GRACE));
+            assert_eq!(yielder.is_grudging(now), grudged);
+            assert_eq!(yielder.is_grudging(now + GRACE - 1), grudged);
+            assert!(!yielder.is_grudging(now + GRACE));
             yielder.answered();
-            assert!(yielder.due(now));
+            assert!(!yielder.is_grudging(now));
             // Who was there may be gone.
             now += MEMORY;
             yielder.woken = Some(now);
-            assert!(yielder.due(now));
+            assert!(!yielder.is_grudging(now));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tas_shm::{Slices, TscClock, Yielder, rdtsc};
+use tas_shm::{GrudgingYielder, Slices, TscClock, rdtsc};
 
 use super::Core;
 use super::alarm::{Fault, PortAlarm, Woken};
@@ -41,7 +41,7 @@ impl<Q: NicQueue> Core<Q> {
         let mut rest: Option<Rest> = None;
         // When the turn before began, if it was one with something to do.
         let mut working_since: Option<u64> = None;
-        let mut yielder = Yielder::new();
+        let mut yielder = GrudgingYielder::new();
         let mut slices = Slices::new();
         let kept_away = KEPT_AWAY.0.saturating_mul(clock.cycles_per_us());
         let rings_come = RINGS_COME.0.saturating_mul(clock.cycles_per_us());
