@@ -91,7 +91,6 @@ impl<Q: NicQueue> Core<Q> {
             return;
         };
         slot.zero();
-        tail::clear(&self.shared.arena, &setup.init);
         slot.template = TcpTemplate::new(self.mac, setup.init.remote_mac, &setup.init.tuple);
         let mut flow = Flow {
             st,

@@ -1,17 +1,8 @@
 //! The bytes behind a receive buffer, in which processes tell what they have done with it beside
 //! what they post. They are asked for when a process has ended without a word.
 
-use tas_abi::memif::{FLEXNIC_PL_FLOWST_RX_MASK, FlowSt, TAS_RX_TAIL_LEN, TAS_RX_TAIL_READ};
+use tas_abi::memif::{FLEXNIC_PL_FLOWST_RX_MASK, FlowSt, TAS_RX_TAIL_READ};
 use tas_shm::{Arena, ShmOffset};
-
-use crate::proto::FlowInit;
-
-/// Nothing is told of a new flow.
-pub(super) fn clear(arena: &Arena, init: &FlowInit) {
-    let tail = ShmOffset(init.rx_base) + u64::from(init.rx_len);
-    // The slow path has taken it together with the buffer.
-    let _ = arena.zero(tail, TAS_RX_TAIL_LEN.into());
-}
 
 /// The position up to which the application says that it has read.
 #[cold]

@@ -245,9 +245,9 @@ impl World for Effects {
         region.is_some_and(|region| self.regions.has_plenty(region))
     }
 
-    fn alloc(&mut self, tenant: TenantId, len: u32) -> Option<ShmOffset> {
+    fn alloc(&mut self, tenant: TenantId, len: u32, zeroed: u32) -> Option<ShmOffset> {
         let region = self.tenants.get(tenant)?;
-        self.regions.alloc(region, u64::from(len), false)
+        self.regions.alloc(region, len.into(), zeroed.into())
     }
 
     fn free(&mut self, tenant: TenantId, at: ShmOffset, len: u32) {

@@ -111,14 +111,19 @@ impl Regions {
             .is_some_and(|region| region.allocator.available() > region.len / 2)
     }
 
-    /// Takes `len` bytes of a region, zeroed if asked for.
-    pub fn alloc(&mut self, id: RegionId, len: u64, zeroed: bool) -> Option<ShmOffset> {
+    /// Takes `len` bytes of a region, the last `zeroed` of which are zeros. Memory that is so
+    /// anyway is not touched: it would be taken from the system.
+    pub fn alloc(&mut self, id: RegionId, len: u64, zeroed: u64) -> Option<ShmOffset> {
         let arena = Arc::clone(&self.arena);
         let region = self.get(id)?;
         let block = region.allocator.alloc(len)?;
         let place = region.base.checked_add(block.offset)?;
         let usable = region.backing.reserve(block.offset, len).is_ok()
-            && (!zeroed || !block.used_before || arena.zero(place, len).is_ok());
+            && (zeroed == 0
+                || !block.used_before
+                || arena
+                    .zero(place + len.saturating_sub(zeroed), zeroed.min(len))
+                    .is_ok());
         if !usable {
             region.allocator.free(block.offset, len);
             return None;
@@ -185,5 +190,32 @@ impl Regions {
             RegionId::Legacy => self.legacy.as_ref(),
             RegionId::Own(place) => self.own.get(place as usize)?.as_ref(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_before_is_zero_at_its_end() {
+        const LEN: u64 = 2 << 20;
+        let plan = ArenaPlan {
+            legacy_len: 0,
+            app_len: LEN,
+            apps: 1,
+            stride: LEN,
+        };
+        let arena = Arena::reserve(plan.total()).unwrap();
+        let mut regions = Regions::new(Arc::clone(&arena), plan, false, None);
+        let id = regions.create().unwrap().unwrap();
+        let first = regions.alloc(id, 256, 0).unwrap();
+        arena.write(first, &[7; 256]).unwrap();
+        regions.free(id, first, 256);
+        assert_eq!(regions.alloc(id, 256, 64), Some(first));
+        let mut bytes = [1; 256];
+        arena.read(first, &mut bytes).unwrap();
+        let (kept, zeroed) = bytes.split_at(192);
+        assert!(kept.iter().all(|byte| *byte == 7) && zeroed.iter().all(|byte| *byte == 0));
     }
 }

@@ -390,7 +390,7 @@ fn allocate(
     taken: &mut Vec<Queue>,
 ) -> Option<Context> {
     let mut take = |len: u32| {
-        let at = effects.regions.alloc(region, u64::from(len), true)?;
+        let at = effects.regions.alloc(region, len.into(), len.into())?;
         taken.push(Queue { at, len });
         Some(Queue { at, len })
     };

@@ -62,11 +62,12 @@ impl TcpControl {
             self.cfg.at_most_usual(lens)
         };
         let flow = self.ids.take()?;
-        let Some(rx) = w.alloc(tenant, rx_len + TAS_RX_TAIL_LEN) else {
+        // Nothing is told of a new flow.
+        let Some(rx) = w.alloc(tenant, rx_len + TAS_RX_TAIL_LEN, TAS_RX_TAIL_LEN) else {
             self.ids.give_back(flow);
             return None;
         };
-        let Some(tx) = w.alloc(tenant, tx_len) else {
+        let Some(tx) = w.alloc(tenant, tx_len, 0) else {
             w.free(tenant, rx, rx_len + TAS_RX_TAIL_LEN);
             self.ids.give_back(flow);
             return None;

@@ -112,7 +112,7 @@ impl World for Mock {
         !self.half_used
     }
 
-    fn alloc(&mut self, tenant: TenantId, len: u32) -> Option<ShmOffset> {
+    fn alloc(&mut self, tenant: TenantId, len: u32, _zeroed: u32) -> Option<ShmOffset> {
         if self.memory_limit.is_some_and(|n| self.memory.len() >= n) {
             return None;
         }

@@ -45,8 +45,9 @@ pub trait World {
     fn has_plenty(&self, _tenant: TenantId) -> bool {
         true
     }
-    /// Takes `len` bytes of a tenant's memory, 64-byte aligned; `None` when it is used up.
-    fn alloc(&mut self, tenant: TenantId, len: u32) -> Option<ShmOffset>;
+    /// Takes `len` bytes of a tenant's memory, 64-byte aligned, the last `zeroed` of which are zeros;
+    /// `None` when it is used up.
+    fn alloc(&mut self, tenant: TenantId, len: u32, zeroed: u32) -> Option<ShmOffset>;
     /// Gives memory back.
     fn free(&mut self, tenant: TenantId, at: ShmOffset, len: u32);
     /// A place as the tenant's applications know it.
