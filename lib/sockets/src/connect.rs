@@ -27,22 +27,26 @@ pub fn connect(fd: c_int, to: SocketAddrV4) -> Result<()> {
         };
         patience.until(locked)
     };
-    attempt(fd, to, patience)
+    let in_time = match begin(fd, to)? {
+        Begun::Now => Errno::INPROGRESS,
+        Begun::Before => Errno::ALREADY,
+    };
+    wait(fd, patience, in_time)
 }
 
 /// Begins to connect and does not wait.
 ///
 /// # Errors
-/// `EINPROGRESS`, and as connect(2).
+/// `EINPROGRESS`, also if it is done by the time this returns, as on Linux; and as connect(2).
 pub fn connect_now(fd: c_int, to: SocketAddrV4) -> Result<()> {
-    attempt(fd, to, |_| Until::Now)
+    match begin(fd, to)? {
+        Begun::Now => Err(Errno::INPROGRESS),
+        Begun::Before => wait(fd, |_| Until::Now, Errno::ALREADY),
+    }
 }
 
-fn attempt(fd: c_int, to: SocketAddrV4, until: fn(&mut Locked) -> Until) -> Result<()> {
-    let in_time = match begin(fd, to)? {
-        Begun::Now => Errno::INPROGRESS,
-        Begun::Before => Errno::ALREADY,
-    };
+/// Waits for the outcome; `in_time` is the error if there is none in time.
+fn wait(fd: c_int, until: fn(&mut Locked) -> Until, in_time: Errno) -> Result<()> {
     match operation::run(fd, until, OnSignal::Restart, outcome) {
         Err(Errno::AGAIN) => Err(in_time),
         done => done,
