@@ -13,13 +13,16 @@ use crate::partial::Patience;
 use crate::ready::{self, OUT};
 use crate::socket::{Phase, State};
 use crate::wait::{OnSignal, Until};
-use crate::{Result, fork, listen, names};
+use crate::{Result, control, fork, listen, names};
 
 /// Connects to `to`, as connect(2).
 ///
 /// # Errors
 /// As connect(2).
 pub fn connect(fd: c_int, to: SocketAddrV4) -> Result<()> {
+    if control::nonblocking(fd) == Some(true) {
+        return connect_now(fd, to);
+    }
     let patience = |locked: &mut Locked| {
         let patience = Patience {
             dont_wait: false,
