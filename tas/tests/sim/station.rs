@@ -241,16 +241,21 @@ impl Talk {
         self.say(TcpFlags::EMPTY, self.next, &blocks, &[]);
     }
 
+    /// The header of the next segment with data.
+    fn next_fields(&self) -> SegmentFields<'static> {
+        SegmentFields {
+            seq: self.next,
+            ack: self.acked,
+            flags: TcpFlags::ACK,
+            window: 60_000,
+            ..SegmentFields::default()
+        }
+    }
+
     /// Sends full segments in a row, without a pause.
     pub fn send(&mut self, segments: u32) {
         for _ in 0..segments {
-            let fields = SegmentFields {
-                seq: self.next,
-                ack: self.acked,
-                flags: TcpFlags::ACK,
-                window: 60_000,
-                ..SegmentFields::default()
-            };
+            let fields = self.next_fields();
             self.station.say(&self.tuple, &fields, &[7; MSS as usize]);
             self.next += u32::from(MSS);
         }
@@ -259,13 +264,7 @@ impl Talk {
 
     /// Sends the next full segment with a wrong bit in this byte of the frame.
     pub fn send_damaged(&mut self, byte: usize) {
-        let fields = SegmentFields {
-            seq: self.next,
-            ack: self.acked,
-            flags: TcpFlags::ACK,
-            window: 60_000,
-            ..SegmentFields::default()
-        };
+        let fields = self.next_fields();
         let service = &self.station.service;
         let mut frame = service.forge(&self.tuple, &fields, &[7; MSS as usize]);
         frame[byte] ^= 4;
